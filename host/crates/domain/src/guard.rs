@@ -1,0 +1,185 @@
+//! The guard: how large a difference is applied without asking a person.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Name;
+
+/// Limits on the difference, per target. A value that is absent has the default below.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GuardLimits {
+    /// Most removals. Default 500.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_deletes: Option<u64>,
+    /// Most removals, as percent (0 to 100) of the files that stand where removal is allowed. Default 25; the default,
+    /// not a limit that was set, lets pass up to 20 removals whatever percent they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 100)]
+    pub max_delete_percent: Option<u8>,
+    /// Most files added or replaced. Default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_changes: Option<u64>,
+    /// Most files added or replaced, as percent (0 to 100) of those declared. Default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 100)]
+    pub max_change_percent: Option<u8>,
+}
+
+impl GuardLimits {
+    /// Most removals unless set.
+    pub const MAX_DELETES: u64 = 500;
+    /// Most removals in percent unless set.
+    pub const MAX_DELETE_PERCENT: u8 = 25;
+    /// Removals that the default percentage lets pass in any case.
+    pub const FEW: u64 = 20;
+}
+
+/// What the difference of one target amounts to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Size {
+    /// The target.
+    pub target: Name,
+    /// Files that would be removed.
+    pub deletes: u64,
+    /// Files that stand where removal is allowed.
+    pub removable: u64,
+    /// Files that would be added or replaced.
+    pub changes: u64,
+    /// Files declared.
+    pub declared: u64,
+    /// Nothing of what is declared stands there yet: a first fill, whose additions are not limited.
+    pub first_fill: bool,
+}
+
+/// A limit that a difference exceeds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Excess {
+    /// The target.
+    pub target: Name,
+    /// The limit, by its name in [`GuardLimits`].
+    pub limit: String,
+    /// What it allows.
+    pub allowed: u64,
+    /// What the difference has.
+    pub found: u64,
+}
+
+impl std::fmt::Display for Excess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { target, limit, allowed, found } = self;
+        write!(f, "{target}: {limit} allows {allowed}, the difference has {found}")
+    }
+}
+
+/// Compares the difference of each target with the limits. Empty: it may be applied.
+pub fn check(limits: &GuardLimits, sizes: &[Size]) -> Vec<Excess> {
+    sizes.iter().flat_map(|size| check_one(limits, size)).collect()
+}
+
+fn check_one(limits: &GuardLimits, size: &Size) -> Vec<Excess> {
+    let mut found = Vec::new();
+    let mut hold = |limit: &str, allowed: u64, is: u64| {
+        found.push(Excess { target: size.target.clone(), limit: limit.to_owned(), allowed, found: is });
+    };
+    let max_deletes = limits.max_deletes.unwrap_or(GuardLimits::MAX_DELETES);
+    if size.deletes > max_deletes {
+        hold("max_deletes", max_deletes, size.deletes);
+    }
+    let percent = limits.max_delete_percent.unwrap_or(GuardLimits::MAX_DELETE_PERCENT);
+    let few = limits.max_delete_percent.is_none() && size.deletes <= GuardLimits::FEW;
+    if !few && exceeds(size.deletes, size.removable, percent) {
+        hold("max_delete_percent", percent.into(), percent_of(size.deletes, size.removable));
+    }
+    if size.first_fill {
+        return found;
+    }
+    if let Some(max) = limits.max_changes.filter(|max| size.changes > *max) {
+        hold("max_changes", max, size.changes);
+    }
+    if let Some(max) = limits.max_change_percent.filter(|max| exceeds(size.changes, size.declared, *max)) {
+        hold("max_change_percent", max.into(), percent_of(size.changes, size.declared));
+    }
+    found
+}
+
+/// Whether `part` is more than `percent` of `whole`, without rounding.
+fn exceeds(part: u64, whole: u64, percent: u8) -> bool {
+    u128::from(part) * 100 > u128::from(whole) * u128::from(percent)
+}
+
+/// Rounded up, so that what exceeds a limit is shown as more than it.
+fn percent_of(part: u64, whole: u64) -> u64 {
+    part.saturating_mul(100).div_ceil(whole.max(1))
+}
+
+/// Whether `now` stays within what was approved: a difference that grew after it was looked at is held again.
+pub fn within_approved(approved: &[Size], now: &[Size]) -> bool {
+    now.iter().all(|size| {
+        let before = approved.iter().find(|one| one.target == size.target);
+        let (deletes, changes) = before.map_or((0, 0), |one| (one.deletes, one.changes));
+        size.deletes <= deletes && size.changes <= changes
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn size(deletes: u64, removable: u64, changes: u64, declared: u64) -> Size {
+        let target = "a".parse().unwrap();
+        Size { target, deletes, removable, changes, declared, first_fill: false }
+    }
+
+    fn limits(of: &GuardLimits, size: Size) -> Vec<String> {
+        check(of, &[size]).into_iter().map(|excess| excess.limit).collect()
+    }
+
+    #[test]
+    fn defaults_hold_mass_deletion_and_let_housekeeping_pass() {
+        let default = GuardLimits::default();
+        assert_eq!(limits(&default, size(20, 20, 0, 0)), Vec::<String>::new());
+        assert_eq!(limits(&default, size(21, 21, 0, 0)), ["max_delete_percent"]);
+        assert_eq!(limits(&default, size(501, 100_000, 0, 0)), ["max_deletes"]);
+        assert_eq!(limits(&default, size(0, 0, 1_000_000, 1_000_000)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn limits_that_were_set_are_exact() {
+        let set = GuardLimits {
+            max_deletes: Some(3),
+            max_delete_percent: Some(50),
+            max_changes: Some(2),
+            max_change_percent: Some(10),
+        };
+        assert_eq!(limits(&set, size(2, 4, 1, 10)), Vec::<String>::new());
+        assert_eq!(limits(&set, size(3, 4, 2, 10)), ["max_delete_percent", "max_change_percent"]);
+        assert_eq!(limits(&set, size(4, 100, 3, 100)), ["max_deletes", "max_changes"]);
+    }
+
+    #[test]
+    fn a_first_fill_is_exempt_for_what_it_adds_and_not_for_what_it_removes() {
+        let set = GuardLimits { max_deletes: Some(0), max_changes: Some(0), ..GuardLimits::default() };
+        let first = Size { first_fill: true, ..size(1, 100, 5, 5) };
+        assert_eq!(limits(&set, first), ["max_deletes"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_smaller_difference_is_never_held_where_a_larger_one_passes(
+            deletes in 0u64..2_000, removable in 0u64..5_000, changes in 0u64..2_000, declared in 0u64..5_000,
+            less in 0u64..2_000, max in proptest::option::of(0u64..2_000), percent in proptest::option::of(0u8..=100),
+        ) {
+            let set = GuardLimits {
+                max_deletes: max, max_delete_percent: percent, max_changes: max, max_change_percent: percent,
+            };
+            let large = size(deletes, removable, changes, declared);
+            let small = size(deletes.saturating_sub(less), removable, changes.saturating_sub(less), declared);
+            if check(&set, std::slice::from_ref(&large)).is_empty() {
+                prop_assert!(check(&set, std::slice::from_ref(&small)).is_empty());
+            }
+            prop_assert!(within_approved(std::slice::from_ref(&large), &[small]));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Ids: UUIDv7 (RFC 9562), so that they sort by the time they were made.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(transparent)]
+        #[schema(value_type = String, format = Uuid)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new id that carries `now`.
+            pub fn new(now: Timestamp) -> Self {
+                Self(uuid_at(now))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                text.parse().map(Self)
+            }
+        }
+    };
+}
+
+fn uuid_at(now: Timestamp) -> Uuid {
+    let millis = now.as_millisecond().max(0).unsigned_abs();
+    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos))
+}
+
+id!(
+    /// One execution of a sync.
+    RunId
+);
+id!(
+    /// One running host, for as long as its data folder lives.
+    NodeId
+);
+id!(
+    /// A schedule.
+    ScheduleId
+);
+id!(
+    /// What a store's mark says it is.
+    StoreId
+);
+id!(
+    /// An access token.
+    TokenId
+);
+id!(
+    /// What an API call started, when it is more than one run.
+    OperationId
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_parse_back() {
+        let early = RunId::new(Timestamp::from_millisecond(1_000_000).unwrap());
+        let late = RunId::new(Timestamp::from_millisecond(1_000_001).unwrap());
+        assert!(early < late);
+        assert_eq!(early.to_string().parse::<RunId>().unwrap(), early);
+        assert!("not-an-id".parse::<RunId>().is_err());
+    }
+}

@@ -1,0 +1,33 @@
+//! Words, states and rules of Syncline, without any input or output.
+//!
+//! Where to look:
+//!
+//! * who and what: [`ids`], [`name`], [`path`], [`access`]
+//! * what went wrong and who has to act: [`failure`]
+//! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
+//! * what a plugin declares: [`declaration`]
+//! * what happens: [`run`], [`operation`], [`guard`], [`event`], [`log`]
+//!
+//! Time is never read here: whatever needs it takes a [`jiff::Timestamp`] or a [`clock::Clock`].
+
+pub mod access;
+pub mod clock;
+pub mod declaration;
+pub mod event;
+pub mod failure;
+pub mod guard;
+pub mod ids;
+pub mod log;
+pub mod name;
+pub mod operation;
+pub mod path;
+pub mod place;
+pub mod plugin;
+pub mod run;
+pub mod schedule;
+pub mod secret;
+pub mod sync;
+
+pub use failure::{Failure, FailureKind, Fault};
+pub use name::Name;
+pub use path::RelPath;
