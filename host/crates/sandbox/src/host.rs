@@ -1,0 +1,118 @@
+//! What the sandbox asks of the rest of the host. It knows no database and no file system: whoever calls it brings these.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use syncline_domain::{Failure, RelPath, log::LogLevel, log::LogLine, run::PluginProgress};
+use tokio::sync::watch;
+
+/// A store or collection that a plugin may read.
+#[async_trait]
+pub trait SourceReader: Send + Sync {
+    /// Opens it. Fails with kind `unavailable` if it is not there.
+    async fn open(&self) -> Result<Box<dyn SourceHandle>, Failure>;
+}
+
+/// An open source. What `wit/stores.wit` says of a `store` is what this has to do; paths are checked already.
+#[async_trait]
+pub trait SourceHandle: Send {
+    /// Lists the regular files below a folder, at every depth, sorted by path. With `digests`, each with its digest.
+    async fn files(&mut self, folder: &RelPath, digests: bool) -> Result<Box<dyn Listing>, Failure>;
+
+    /// Looks at one regular file.
+    async fn info(&mut self, path: &RelPath, digest: bool) -> Result<FileInfo, Failure>;
+
+    /// Reads at most `length` bytes (1 MiB or less) from `offset`: shorter only at the end of the file. Fails with kind
+    /// `changed` if the file is not the one first read through this handle.
+    async fn read(&mut self, path: &RelPath, offset: u64, length: u32) -> Result<Vec<u8>, Failure>;
+}
+
+/// A listing under way.
+#[async_trait]
+pub trait Listing: Send {
+    /// The next files, at most `max` (4,096 or less); none at the end.
+    async fn next(&mut self, max: usize) -> Result<Vec<FileInfo>, Failure>;
+
+    /// How many things were passed over so far.
+    fn skipped(&self) -> u64;
+}
+
+/// A regular file of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Where it is in the source. One that is not UTF-8 is passed over for the plugin, which could not name it.
+    pub path: RelPath,
+    /// In bytes.
+    pub size: u64,
+    /// When it was last changed.
+    pub modified: Timestamp,
+    /// `blake3:` and hexadecimal digits; only where it was asked for and can be had.
+    pub digest: Option<String>,
+}
+
+/// Takes the lines that a plugin logs: they are safe to show, and within the limits.
+pub trait LogSink: Send + Sync {
+    /// Takes a line. Must not wait.
+    fn line(&self, line: LogLine);
+
+    /// Whether lines of this level are kept.
+    fn enabled(&self, level: LogLevel) -> bool {
+        let _ = level;
+        true
+    }
+}
+
+/// Takes what a plugin tells of its progress, at most 10 times a second.
+pub trait ProgressSink: Send + Sync {
+    /// Takes a position. Must not wait.
+    fn report(&self, progress: PluginProgress);
+}
+
+/// Ends a call from outside: a cancelled run, a node that stops or has lost the run.
+#[derive(Debug, Clone)]
+pub struct StopSignal(watch::Receiver<Option<Failure>>);
+
+/// The other end of a [`StopSignal`]. Dropped unused, it stops nothing.
+#[derive(Debug, Clone)]
+pub struct Stopper(watch::Sender<Option<Failure>>);
+
+impl StopSignal {
+    /// A signal, and what sets it off.
+    pub fn new() -> (Stopper, Self) {
+        let (sender, receiver) = watch::channel(None);
+        (Stopper(sender), Self(receiver))
+    }
+
+    /// A signal that is never set off.
+    pub fn never() -> Self {
+        Self::new().1
+    }
+
+    /// Why to stop, if it was set off.
+    pub fn reason(&self) -> Option<Failure> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until it is set off and tells why; for ever if it never is.
+    pub async fn stopped(&self) -> Failure {
+        let mut receiver = self.0.clone();
+        let reason = match receiver.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone(),
+            Err(_) => None,
+        };
+        match reason {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Stopper {
+    /// Sets the signal off. The first reason stays; best of kind `stopped`.
+    pub fn stop(&self, reason: Failure) {
+        self.0.send_if_modified(|current| {
+            let first = current.is_none();
+            current.get_or_insert(reason);
+            first
+        });
+    }
+}
