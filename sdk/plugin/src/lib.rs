@@ -1,1 +1,117 @@
-//! Empty so far.
+//! Write Syncline plugins in Rust.
+//!
+//! A plugin says what should be; the host finds the difference, shows it, guards it, and makes it so. This is a whole one:
+//!
+//! ```
+//! use syncline_plugin::prelude::*;
+//!
+//! /// What an administrator can set.
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Settings {
+//!     /// Folder on the servers.
+//!     #[serde(default)]
+//!     folder: String,
+//! }
+//!
+//! struct Hello;
+//!
+//! impl FileSync for Hello {
+//!     type Settings = Settings;
+//!
+//!     fn declare(settings: Settings, _request: Request) -> Result<Outcome> {
+//!         let targets = targets();
+//!         for source in sources() {
+//!             Tree::of(&source).at(&settings.folder).declare(&targets)?;
+//!         }
+//!         info!(targets = targets.len(); "declared every source");
+//!         Ok(Outcome::done())
+//!     }
+//! }
+//!
+//! syncline_plugin::export!(Hello);
+//! ```
+//!
+//! `syncline-plugin new` makes a project around it, `syncline-plugin build` turns it into a package.
+//!
+//! # Where to look
+//!
+//! * [`FileSync`]: what a plugin of world `file-sync` implements. One trait a world.
+//! * [`desired`]: declaring files. [`stores`]: reading sources.
+//! * [`Failure`]: saying why something did not work. [`mod@log`], [`progress`], [`clock`]: the rest that a host offers.
+//! * [`raw`]: the contract as generated, for what is not wrapped.
+//!
+//! # Tests
+//!
+//! The crate compiles natively as well, so that what a plugin decides can be tested with `cargo test`. Calls that need a host
+//! end such a test with a panic: keep deciding and declaring apart, and try the rest with `syncline-plugin test`.
+//!
+//! To add a world: a module like `raw`, a trait with an adapter like `file_sync`, an arm of [`export!`], and the world's name
+//! in the command line's `new`.
+
+extern crate self as syncline_plugin;
+
+#[cfg(all(feature = "allocator", target_family = "wasm", not(target_feature = "atomics")))]
+mod allocator;
+pub mod clock;
+pub mod desired;
+mod failure;
+mod file_sync;
+mod labels;
+pub mod log;
+pub mod progress;
+pub mod raw;
+pub mod settings;
+pub mod stores;
+
+pub use desired::{Content, File, Inventory, Prune, Target, Tree, declare_files, targets};
+pub use failure::{Failure, FailureKind, Fault, Result};
+#[doc(hidden)]
+pub use file_sync::FileSyncAdapter;
+pub use file_sync::{FileSync, Outcome, Request};
+pub use labels::Labels;
+pub use schemars;
+pub use serde;
+pub use serde_json;
+pub use settings::NoSettings;
+pub use stores::{FileInfo, Source, Store, sources};
+#[doc(hidden)]
+pub use wit_bindgen;
+
+/// What nearly every plugin uses.
+pub mod prelude {
+    pub use schemars::JsonSchema;
+    pub use serde::Deserialize;
+
+    pub use crate::{
+        Content, Failure, File, FileSync, Inventory, NoSettings, Outcome, Prune, Request, Result, Source,
+        Target, Tree, debug, error, info, sources, targets, trace, warn,
+    };
+}
+
+/// Makes a type the plugin of this crate: `export!(Hello)` for a [`FileSync`]. Once in a crate.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty) => {
+        $crate::export!(file-sync: $plugin);
+    };
+    (file-sync: $plugin:ty) => {
+        // Names of exports of a component are no names for a native linker.
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::FileSyncAdapter<$plugin>;
+            $crate::raw::export_file_sync_world!(Exported with_types_in $crate::raw);
+
+            /// Run by `syncline-plugin build`, which then takes it out.
+            #[unsafe(no_mangle)]
+            extern "C" fn syncline_settings_schema() -> u64 {
+                $crate::settings::leak_schema::<<$plugin as $crate::FileSync>::Settings>()
+            }
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = {
+            const fn implements<P: $crate::FileSync>() {}
+            implements::<$plugin>()
+        };
+    };
+}
