@@ -1,0 +1,288 @@
+//! Places with files: stores and collections.
+//!
+//! Syncs name them without a reference that the database knows, since a source can be either: whatever comes or goes here
+//! takes the turn [`Turn::Setup`], in which the names are looked at.
+
+use syncline_domain::{
+    Name,
+    event::NewEvent,
+    place::{Collection, StoreRecord},
+};
+
+use crate::{
+    db::Db,
+    dialect::{Query, Session, Turn, sql},
+    error::{Error, OrNotFound, Result},
+    row::Row,
+    syncs,
+};
+
+macro_rules! store_columns {
+    () => {
+        "name, id, kind, path, shared, node, labels, description, bytes_per_second, created_at, revision"
+    };
+}
+
+macro_rules! collection_columns {
+    () => {
+        "name, store, prefix, description, created_at, revision"
+    };
+}
+
+impl Db {
+    /// Registers a store. Its revision is 1, whatever `store` says. [`Error::Conflict`] if the folder with this mark is
+    /// registered under another name.
+    pub async fn add_store(&self, store: &StoreRecord, event: NewEvent) -> Result<StoreRecord> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        if find_store(&mut tx, &store.name).await?.is_some() {
+            return Err(Error::Exists { what: "store", name: store.name.to_string() });
+        }
+        refuse_same_mark(&mut tx, store).await?;
+        insert_store(store).execute(&mut tx).await?;
+        let added = find_store(&mut tx, &store.name).await?.or_not_found("store", &store.name)?;
+        tx.event(event);
+        tx.commit().await?;
+        Ok(added)
+    }
+
+    /// All stores, by name.
+    pub async fn stores(&self) -> Result<Vec<StoreRecord>> {
+        let query = sql(concat!("SELECT ", store_columns!(), " FROM stores"));
+        let rows = query.rows(&mut self.read().await?).await?;
+        let mut stores = rows.iter().map(parse_store).collect::<Result<Vec<_>>>()?;
+        stores.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(stores)
+    }
+
+    /// The store of this name.
+    pub async fn store(&self, name: &Name) -> Result<StoreRecord> {
+        find_store(&mut self.read().await?, name).await?.or_not_found("store", name)
+    }
+
+    /// Changes a store that was read before: its revision must still be what it was. Name and time of registration stay.
+    pub async fn update_store(&self, store: &StoreRecord, event: NewEvent) -> Result<StoreRecord> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        refuse_same_mark(&mut tx, store).await?;
+        let query =
+            sql("UPDATE stores SET id = $3, kind = $4, path = $5, shared = $6, node = $7, labels = $8,
+                description = $9, bytes_per_second = $10, revision = revision + 1
+            WHERE name = $1 AND revision = $2");
+        let query = query
+            .bind(&store.name)
+            .bind(store.revision)
+            .bind(store.id)
+            .bind_word(&store.kind)
+            .bind(&store.path)
+            .bind(store.shared)
+            .bind(store.node)
+            .bind_json(&store.labels)
+            .bind(&store.description)
+            .bind_u64(store.bytes_per_second);
+        let changed = query.execute(&mut tx).await?;
+        let stored = find_store(&mut tx, &store.name).await?.or_not_found("store", &store.name)?;
+        if changed == 0 {
+            return Err(Error::Stale { what: "store", name: store.name.to_string() });
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(stored)
+    }
+
+    /// Forgets a store, with the digests of its files; the files stay. [`Error::InUse`] if collections or syncs name it.
+    pub async fn remove_store(&self, name: &Name, event: NewEvent) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        let mut by = collections_in(&mut tx, name).await?;
+        let collection = find_collection(&mut tx, name).await?;
+        by.extend(
+            syncs::using(&mut tx, |spec| {
+                spec.targets.contains(name) || (collection.is_none() && spec.sources.contains(name))
+            })
+            .await?,
+        );
+        if !by.is_empty() {
+            return Err(Error::InUse { what: "store", name: name.to_string(), by });
+        }
+        if sql("DELETE FROM stores WHERE name = $1").bind(name).execute(&mut tx).await? == 0 {
+            return Err(Error::not_found("store", name));
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Registers a collection in a store that is there. Its revision is 1, whatever `collection` says.
+    pub async fn add_collection(&self, collection: &Collection, event: NewEvent) -> Result<Collection> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        find_store(&mut tx, &collection.store).await?.or_not_found("store", &collection.store)?;
+        let inserted = insert_collection(collection).execute(&mut tx).await;
+        inserted.map_err(|error| error.or_exists("collection", &collection.name))?;
+        let added = find_collection(&mut tx, &collection.name).await?;
+        tx.event(event);
+        tx.commit().await?;
+        added.or_not_found("collection", &collection.name)
+    }
+
+    /// All collections, by name.
+    pub async fn collections(&self) -> Result<Vec<Collection>> {
+        let query = sql(concat!("SELECT ", collection_columns!(), " FROM collections"));
+        let rows = query.rows(&mut self.read().await?).await?;
+        let mut collections = rows.iter().map(parse_collection).collect::<Result<Vec<_>>>()?;
+        collections.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(collections)
+    }
+
+    /// The collection of this name.
+    pub async fn collection(&self, name: &Name) -> Result<Collection> {
+        find_collection(&mut self.read().await?, name).await?.or_not_found("collection", name)
+    }
+
+    /// Changes a collection that was read before: its revision must still be what it was.
+    pub async fn update_collection(&self, collection: &Collection, event: NewEvent) -> Result<Collection> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        find_store(&mut tx, &collection.store).await?.or_not_found("store", &collection.store)?;
+        let query = sql("UPDATE collections
+            SET store = $3, prefix = $4, description = $5, revision = revision + 1
+            WHERE name = $1 AND revision = $2");
+        let query = query
+            .bind(&collection.name)
+            .bind(collection.revision)
+            .bind(&collection.store)
+            .bind(collection.prefix.as_bytes())
+            .bind(&collection.description);
+        let changed = query.execute(&mut tx).await?;
+        let found = find_collection(&mut tx, &collection.name).await?;
+        let stored = found.or_not_found("collection", &collection.name)?;
+        if changed == 0 {
+            return Err(Error::Stale { what: "collection", name: collection.name.to_string() });
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(stored)
+    }
+
+    /// Forgets a collection; the files stay. [`Error::InUse`] if syncs read it.
+    pub async fn remove_collection(&self, name: &Name, event: NewEvent) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        let by = syncs::using(&mut tx, |spec| spec.sources.contains(name)).await?;
+        if !by.is_empty() {
+            return Err(Error::InUse { what: "collection", name: name.to_string(), by });
+        }
+        if sql("DELETE FROM collections WHERE name = $1").bind(name).execute(&mut tx).await? == 0 {
+            return Err(Error::not_found("collection", name));
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// [`Error::NotFound`] unless every source is a collection or a store, and every target a store.
+pub(crate) async fn check_names(session: &mut Session, sources: &[Name], targets: &[Name]) -> Result<()> {
+    for name in sources {
+        if find_collection(session, name).await?.is_none() && find_store(session, name).await?.is_none() {
+            return Err(Error::not_found("collection or store", name));
+        }
+    }
+    for name in targets {
+        find_store(session, name).await?.or_not_found("store", name)?;
+    }
+    Ok(())
+}
+
+async fn find_store(session: &mut Session, name: &Name) -> Result<Option<StoreRecord>> {
+    let query = sql(concat!("SELECT ", store_columns!(), " FROM stores WHERE name = $1"));
+    query.bind(name).row(session).await?.as_ref().map(parse_store).transpose()
+}
+
+async fn find_collection(session: &mut Session, name: &Name) -> Result<Option<Collection>> {
+    let query = sql(concat!("SELECT ", collection_columns!(), " FROM collections WHERE name = $1"));
+    query.bind(name).row(session).await?.as_ref().map(parse_collection).transpose()
+}
+
+/// Two names for one folder would let two runs write to it at a time.
+async fn refuse_same_mark(session: &mut Session, store: &StoreRecord) -> Result<()> {
+    let query = sql("SELECT name FROM stores WHERE id = $1 AND name <> $2");
+    match query.bind(store.id).bind(&store.name).row(session).await? {
+        None => Ok(()),
+        Some(row) => {
+            let other: Name = row.of("stores", "name").parse("name")?;
+            Err(Error::Conflict(format!(
+                "the folder {} is registered already, as store {other}: use that, or adopt the folder anew if it is a copy",
+                store.path
+            )))
+        }
+    }
+}
+
+async fn collections_in(session: &mut Session, store: &Name) -> Result<Vec<String>> {
+    let query = sql("SELECT name FROM collections WHERE store = $1");
+    let rows = query.bind(store).rows(session).await?;
+    let mut names = Vec::with_capacity(rows.len());
+    for row in &rows {
+        names.push(format!("collection {}", row.of("collections", "name").get::<String>("name")?));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn insert_store(store: &StoreRecord) -> Query {
+    sql(concat!(
+        "INSERT INTO stores (",
+        store_columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)"
+    ))
+    .bind(&store.name)
+    .bind(store.id)
+    .bind_word(&store.kind)
+    .bind(&store.path)
+    .bind(store.shared)
+    .bind(store.node)
+    .bind_json(&store.labels)
+    .bind(&store.description)
+    .bind_u64(store.bytes_per_second)
+    .bind(store.created_at)
+}
+
+fn insert_collection(collection: &Collection) -> Query {
+    sql(concat!("INSERT INTO collections (", collection_columns!(), ") VALUES ($1, $2, $3, $4, $5, 1)"))
+        .bind(&collection.name)
+        .bind(&collection.store)
+        .bind(collection.prefix.as_bytes())
+        .bind(&collection.description)
+        .bind(collection.created_at)
+}
+
+fn parse_store(row: &Row) -> Result<StoreRecord> {
+    let row = row.of("stores", "name");
+    Ok(StoreRecord {
+        name: row.parse("name")?,
+        id: row.parse("id")?,
+        kind: row.word("kind")?,
+        path: row.get("path")?,
+        shared: row.get("shared")?,
+        node: row.parse("node")?,
+        labels: row.json("labels")?,
+        description: row.get("description")?,
+        bytes_per_second: row.unsigned_opt("bytes_per_second")?,
+        created_at: row.time("created_at")?,
+        revision: row.get("revision")?,
+    })
+}
+
+fn parse_collection(row: &Row) -> Result<Collection> {
+    let row = row.of("collections", "name");
+    Ok(Collection {
+        name: row.parse("name")?,
+        store: row.parse("store")?,
+        prefix: row.path("prefix")?,
+        description: row.get("description")?,
+        created_at: row.time("created_at")?,
+        revision: row.get("revision")?,
+    })
+}

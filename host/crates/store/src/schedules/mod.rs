@@ -1,0 +1,141 @@
+//! Schedules, and which of them are due. What happens when one fires: [`fire`].
+
+pub(crate) mod fire;
+
+use jiff::Timestamp;
+use syncline_domain::{
+    event::NewEvent,
+    ids::{NodeId, ScheduleId},
+    schedule::{Owner, Schedule},
+};
+
+use crate::{
+    db::Db,
+    dialect::{Session, Turn, sql},
+    error::{Error, OrNotFound, Result},
+    row::Row,
+    syncs,
+};
+
+macro_rules! columns {
+    () => {
+        "id, sync, spec, paused, node, created_at, next_nominal, next_run, last_nominal, revision"
+    };
+}
+
+impl Db {
+    /// Makes a schedule of a sync that is there. Its revision is 1, whatever `schedule` says.
+    pub async fn add_schedule(&self, schedule: &Schedule, event: NewEvent) -> Result<Schedule> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        syncs::must_exist(&mut tx, &schedule.spec.sync).await?;
+        let query = sql(concat!(
+            "INSERT INTO schedules (",
+            columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1)"
+        ));
+        let query = query
+            .bind(schedule.id)
+            .bind(&schedule.spec.sync)
+            .bind_json(&schedule.spec)
+            .bind(schedule.spec.paused.is_some())
+            .bind(owner_node(schedule.owner))
+            .bind(schedule.created_at)
+            .bind(schedule.next_nominal)
+            .bind(schedule.next_run)
+            .bind(schedule.last_nominal);
+        query.execute(&mut tx).await.map_err(|error| error.or_exists("schedule", schedule.id))?;
+        let added = find(&mut tx, schedule.id).await?;
+        tx.event(event);
+        tx.commit().await?;
+        Ok(added)
+    }
+
+    /// All schedules, oldest first.
+    pub async fn schedules(&self) -> Result<Vec<Schedule>> {
+        let query = sql(concat!("SELECT ", columns!(), " FROM schedules ORDER BY id"));
+        query.rows(&mut self.read().await?).await?.iter().map(parse).collect()
+    }
+
+    /// The schedule of this id.
+    pub async fn schedule(&self, id: ScheduleId) -> Result<Schedule> {
+        find(&mut self.read().await?, id).await
+    }
+
+    /// Changes a schedule that was read before, its next tick included: its revision must still be what it was.
+    pub async fn update_schedule(&self, schedule: &Schedule, event: NewEvent) -> Result<Schedule> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        syncs::must_exist(&mut tx, &schedule.spec.sync).await?;
+        let query =
+            sql("UPDATE schedules SET sync = $3, spec = $4, paused = $5, node = $6, next_nominal = $7,
+                next_run = $8, revision = revision + 1
+            WHERE id = $1 AND revision = $2");
+        let query = query
+            .bind(schedule.id)
+            .bind(schedule.revision)
+            .bind(&schedule.spec.sync)
+            .bind_json(&schedule.spec)
+            .bind(schedule.spec.paused.is_some())
+            .bind(owner_node(schedule.owner))
+            .bind(schedule.next_nominal)
+            .bind(schedule.next_run);
+        let changed = query.execute(&mut tx).await?;
+        let stored = find(&mut tx, schedule.id).await?;
+        if changed == 0 {
+            return Err(Error::Stale { what: "schedule", name: schedule.id.to_string() });
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(stored)
+    }
+
+    /// Removes a schedule; its runs stay in the history.
+    pub async fn remove_schedule(&self, id: ScheduleId, event: NewEvent) -> Result<()> {
+        let mut tx = self.begin().await?;
+        if sql("DELETE FROM schedules WHERE id = $1").bind(id).execute(&mut tx).await? == 0 {
+            return Err(Error::not_found("schedule", id));
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Schedules that this node fires and whose time has come, the longest overdue first.
+    pub async fn due_schedules(&self, now: Timestamp) -> Result<Vec<Schedule>> {
+        let query = sql(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM schedules WHERE NOT paused AND next_run <= $1 AND (node IS NULL OR node = $2)
+            ORDER BY next_run, id"
+        ));
+        let rows = query.bind(now).bind(self.node()).rows(&mut self.read().await?).await?;
+        rows.iter().map(parse).collect()
+    }
+}
+
+const fn owner_node(owner: Owner) -> Option<NodeId> {
+    match owner {
+        Owner::Node(node) => Some(node),
+        Owner::Cluster => None,
+    }
+}
+
+async fn find(session: &mut Session, id: ScheduleId) -> Result<Schedule> {
+    let query = sql(concat!("SELECT ", columns!(), " FROM schedules WHERE id = $1"));
+    parse(&query.bind(id).row(session).await?.or_not_found("schedule", id)?)
+}
+
+fn parse(row: &Row) -> Result<Schedule> {
+    let row = row.of("schedules", "id");
+    Ok(Schedule {
+        id: row.parse("id")?,
+        spec: row.json("spec")?,
+        owner: row.parse_opt("node")?.map_or(Owner::Cluster, Owner::Node),
+        created_at: row.time("created_at")?,
+        next_nominal: row.time_opt("next_nominal")?,
+        next_run: row.time_opt("next_run")?,
+        last_nominal: row.time_opt("last_nominal")?,
+        revision: row.get("revision")?,
+    })
+}

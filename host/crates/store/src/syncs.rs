@@ -1,0 +1,191 @@
+//! Syncs, and the cursors that their plugins keep.
+
+use syncline_domain::{
+    Name,
+    event::NewEvent,
+    sync::{Sync, SyncSpec},
+};
+
+use crate::{
+    db::Db,
+    dialect::{Session, Turn, sql},
+    error::{Error, OrNotFound, Result},
+    places, plugins,
+    row::Row,
+};
+
+macro_rules! columns {
+    () => {
+        "name, plugin, spec, created_at, updated_at, revision"
+    };
+}
+
+impl Db {
+    /// Makes a sync. Its plugin, sources and targets must be there. Its revision is 1, whatever `sync` says.
+    pub async fn add_sync(&self, sync: &Sync, event: NewEvent) -> Result<Sync> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        check_names(&mut tx, &sync.spec).await?;
+        let query = sql(concat!("INSERT INTO syncs (", columns!(), ") VALUES ($1, $2, $3, $4, $5, 1)"));
+        let query = query
+            .bind(&sync.name)
+            .bind(&sync.spec.plugin)
+            .bind_json(&sync.spec)
+            .bind(sync.created_at)
+            .bind(sync.updated_at);
+        query.execute(&mut tx).await.map_err(|error| error.or_exists("sync", &sync.name))?;
+        let added = find(&mut tx, &sync.name).await?;
+        tx.event(event);
+        tx.commit().await?;
+        Ok(added)
+    }
+
+    /// All syncs, by name.
+    pub async fn syncs(&self) -> Result<Vec<Sync>> {
+        all(&mut self.read().await?).await
+    }
+
+    /// The sync of this name.
+    pub async fn sync(&self, name: &Name) -> Result<Sync> {
+        find(&mut self.read().await?, name).await
+    }
+
+    /// Changes a sync that was read before: its revision must still be what it was. The time of the change is now.
+    pub async fn update_sync(&self, sync: &Sync, event: NewEvent) -> Result<Sync> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        check_names(&mut tx, &sync.spec).await?;
+        let query = sql("UPDATE syncs SET plugin = $3, spec = $4, updated_at = $5, revision = revision + 1
+            WHERE name = $1 AND revision = $2");
+        let query = query
+            .bind(&sync.name)
+            .bind(sync.revision)
+            .bind(&sync.spec.plugin)
+            .bind_json(&sync.spec)
+            .bind(self.now());
+        let changed = query.execute(&mut tx).await?;
+        let stored = find(&mut tx, &sync.name).await?;
+        if changed == 0 {
+            return Err(Error::Stale { what: "sync", name: sync.name.to_string() });
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(stored)
+    }
+
+    /// Removes a sync with its cursor; its runs stay in the history. [`Error::InUse`] if it has schedules or a run of it
+    /// has not ended.
+    pub async fn remove_sync(&self, name: &Name, event: NewEvent) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        let query = sql("SELECT name FROM syncs WHERE name = $1 {for update}");
+        query.bind(name).row(&mut tx).await?.or_not_found("sync", name)?;
+        let mut by = ids(&mut tx, "schedule", sql("SELECT id FROM schedules WHERE sync = $1"), name).await?;
+        let unfinished = sql("SELECT id FROM runs
+            WHERE sync = $1 AND state IN ('queued', 'claimed', 'running', 'held', 'cancelling')");
+        by.extend(ids(&mut tx, "run", unfinished, name).await?);
+        if !by.is_empty() {
+            return Err(Error::InUse { what: "sync", name: name.to_string(), by });
+        }
+        sql("DELETE FROM syncs WHERE name = $1").bind(name).execute(&mut tx).await?;
+        tx.event(event);
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Where the plugin left off, if it said so.
+    pub async fn cursor(&self, sync: &Name) -> Result<Option<Vec<u8>>> {
+        let query = sql("SELECT sync, body FROM cursors WHERE sync = $1");
+        match query.bind(sync).row(&mut self.read().await?).await? {
+            Some(row) => row.of("cursors", "sync").get("body").map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Throws the cursor away, so that the next run starts from nothing.
+    pub async fn clear_cursor(&self, sync: &Name, event: NewEvent) -> Result<()> {
+        let mut tx = self.begin().await?;
+        find(&mut tx, sync).await?;
+        sql("DELETE FROM cursors WHERE sync = $1").bind(sync).execute(&mut tx).await?;
+        tx.event(event);
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Sets or removes the cursor, in the transaction that records what it stands for.
+pub(crate) async fn set_cursor(
+    session: &mut Session,
+    sync: &Name,
+    cursor: Option<&[u8]>,
+    now: jiff::Timestamp,
+) -> Result<()> {
+    let query = match cursor {
+        None => sql("DELETE FROM cursors WHERE sync = $1").bind(sync),
+        Some(body) => sql("INSERT INTO cursors (sync, body, updated_at) VALUES ($1, $2, $3)
+            ON CONFLICT (sync) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at")
+        .bind(sync)
+        .bind(body)
+        .bind(now),
+    };
+    query.execute(session).await?;
+    Ok(())
+}
+
+/// [`Error::NotFound`] unless the sync is there, and stays there until this transaction ends.
+pub(crate) async fn must_exist(session: &mut Session, name: &Name) -> Result<()> {
+    let query = sql("SELECT name FROM syncs WHERE name = $1 {for update}");
+    query.bind(name).row(session).await?.or_not_found("sync", name)?;
+    Ok(())
+}
+
+/// Syncs that fit, for people: `sync NAME`.
+pub(crate) async fn using(session: &mut Session, fits: impl Fn(&SyncSpec) -> bool) -> Result<Vec<String>> {
+    let syncs = all(session).await?;
+    Ok(syncs.iter().filter(|sync| fits(&sync.spec)).map(|sync| format!("sync {}", sync.name)).collect())
+}
+
+/// Syncs of this plugin, for people: `sync NAME`.
+pub(crate) async fn using_plugin(session: &mut Session, plugin: &Name) -> Result<Vec<String>> {
+    using(session, |spec| spec.plugin == *plugin).await
+}
+
+async fn check_names(session: &mut Session, spec: &SyncSpec) -> Result<()> {
+    if !plugins::exists(session, &spec.plugin).await? {
+        return Err(Error::not_found("plugin", &spec.plugin));
+    }
+    places::check_names(session, &spec.sources, &spec.targets).await
+}
+
+async fn ids(
+    session: &mut Session,
+    what: &'static str,
+    query: crate::dialect::Query,
+    sync: &Name,
+) -> Result<Vec<String>> {
+    let rows = query.bind(sync).rows(session).await?;
+    rows.iter().map(|row| Ok(format!("{what} {}", row.of(what, "id").get::<String>("id")?))).collect()
+}
+
+async fn all(session: &mut Session) -> Result<Vec<Sync>> {
+    let rows = sql(concat!("SELECT ", columns!(), " FROM syncs")).rows(session).await?;
+    let mut syncs = rows.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    syncs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(syncs)
+}
+
+async fn find(session: &mut Session, name: &Name) -> Result<Sync> {
+    let query = sql(concat!("SELECT ", columns!(), " FROM syncs WHERE name = $1"));
+    parse(&query.bind(name).row(session).await?.or_not_found("sync", name)?)
+}
+
+fn parse(row: &Row) -> Result<Sync> {
+    let row = row.of("syncs", "name");
+    Ok(Sync {
+        name: row.parse("name")?,
+        spec: row.json("spec")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        revision: row.get("revision")?,
+    })
+}
