@@ -1,0 +1,395 @@
+//! World `file-sync`: a plugin declares which files should stand where.
+//!
+//! [`FileJob`] is the road itself, without a database. [`road`] takes a run of a sync down it; `try_out` does so with
+//! folders named on a command line.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
+
+use syncline_domain::{
+    Failure, Name, RelPath,
+    declaration::FileDeclarations,
+    guard::{self, Size},
+    ids::RunId,
+    log::LogLevel,
+    operation::{Operation, OperationState},
+    place::StoreRecord,
+    plugin::{Capability, SandboxLimits, allowed},
+    run::{Counts, Phase, RunMode, TargetResult},
+    sync::{Compare, Verify},
+};
+use syncline_files::{ApplyOptions, Context, DiffOptions, Intent, Source, Target, TargetDiff};
+use syncline_sandbox::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall, Plugin, Sandbox};
+
+use super::{
+    Outcome, Work,
+    journal::Journal,
+    sources::{Memory, PluginSource},
+};
+use crate::{
+    Engine, Error, Result,
+    places::blocking,
+    settings,
+    syncs::{Bindings, ResolvedSource},
+    worker::Control,
+};
+
+mod digests;
+
+use digests::StoredDigests;
+
+/// Operations that are handed to the journal at once.
+const BATCH: usize = 2_000;
+
+/// A source, and what a plugin is told of it.
+pub(crate) struct JobSource {
+    pub source: Source,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A target, and what a plugin is told of it. The store is missing where it cannot be used now.
+pub(crate) struct JobTarget {
+    pub name: Name,
+    pub labels: BTreeMap<String, String>,
+    pub target: Result<Target, Failure>,
+}
+
+/// All that the road needs.
+pub(crate) struct FileJob {
+    pub sandbox: Sandbox,
+    pub plugin: Plugin,
+    pub run: RunId,
+    pub cursor: Option<Vec<u8>>,
+    pub settings: String,
+    pub allowed: Vec<Capability>,
+    pub limits: SandboxLimits,
+    pub allow_removal: bool,
+    pub sources: Vec<JobSource>,
+    pub targets: Vec<JobTarget>,
+    pub compare: Compare,
+    pub verify: Verify,
+    pub fsync: bool,
+    pub digests: Memory,
+    pub journal: Arc<Journal>,
+    pub control: Arc<Control>,
+}
+
+/// What is not as declared.
+pub(crate) struct Difference {
+    pub intent: Arc<Intent>,
+    pub diffs: Vec<TargetDiff>,
+    /// Targets that could not be looked at.
+    pub unreachable: Vec<TargetResult>,
+}
+
+impl Difference {
+    /// For the guard.
+    pub fn sizes(&self) -> Vec<Size> {
+        self.diffs.iter().map(TargetDiff::size).collect()
+    }
+
+    /// What would be done, target by target.
+    pub fn planned(&self) -> Vec<TargetResult> {
+        let planned = self.diffs.iter().map(|diff| TargetResult {
+            target: diff.target().clone(),
+            counts: diff.counts(),
+            failure: None,
+        });
+        planned.chain(self.unreachable.iter().cloned()).collect()
+    }
+
+    fn operations(&self) -> impl Iterator<Item = Operation> {
+        self.diffs.iter().flat_map(TargetDiff::operations)
+    }
+}
+
+/// The sum over all targets.
+pub(crate) fn sum(targets: &[TargetResult]) -> Counts {
+    let mut counts = Counts::default();
+    for target in targets {
+        counts += target.counts;
+    }
+    counts
+}
+
+impl FileJob {
+    /// The plugin states what should be.
+    pub async fn declare(&self) -> Result<FileSyncAnswer> {
+        self.journal.phase(Phase::Declare);
+        let sources = self.sources.iter().map(|one| BoundSource {
+            name: one.source.name.clone(),
+            labels: labels(&one.labels),
+            reader: Arc::new(PluginSource::new(
+                one.source.clone(),
+                Arc::clone(&self.digests),
+                Arc::clone(&self.control),
+            )),
+        });
+        let targets = self.targets.iter().map(|one| BoundTarget { name: one.name.clone(), labels: labels(&one.labels) });
+        let call = FileSyncCall {
+            run: self.run,
+            cursor: self.cursor.clone(),
+            settings: self.settings.clone(),
+            allowed: self.allowed.clone(),
+            limits: self.limits,
+            allow_removal: self.allow_removal,
+            sources: sources.collect(),
+            targets: targets.collect(),
+            log: Arc::clone(&self.journal) as _,
+            progress: Arc::clone(&self.journal) as _,
+            stop: self.control.signal(),
+        };
+        Ok(self.sandbox.declare_files(&self.plugin, call).await?)
+    }
+
+    /// The host compares that with what is there. A target that cannot be read is one without a difference, never an
+    /// empty one.
+    pub async fn difference(&self, declarations: FileDeclarations) -> Result<Difference> {
+        self.journal.phase(Phase::Diff);
+        let sources: Vec<Source> = self.sources.iter().map(|one| one.source.clone()).collect();
+        let targets: Vec<Target> = self.targets.iter().filter_map(|one| one.target.as_ref().ok().cloned()).collect();
+        let compare = self.compare;
+        let journal = Arc::clone(&self.journal);
+        let digests = Arc::clone(&self.digests);
+        let looked = blocking(move || {
+            let context = Context::new(journal.as_ref());
+            let intent = syncline_files::expand(&declarations, &sources, &context)?;
+            let options = DiffOptions { compare, mtime_tolerance_ns: 0, digests: digests.as_ref() };
+            let diffs = syncline_files::diff(&intent, &targets, &options, &context);
+            Ok((intent, diffs))
+        });
+        let (intent, looked) = looked.await?;
+        let mut unreachable: Vec<TargetResult> = Vec::new();
+        for one in &self.targets {
+            if let Err(failure) = &one.target {
+                unreachable.push(self.unreachable(&one.name, failure.clone()));
+            }
+        }
+        let mut diffs = Vec::new();
+        for (name, diff) in looked {
+            match diff {
+                Ok(diff) => diffs.push(diff),
+                Err(failure) => unreachable.push(self.unreachable(&name, failure)),
+            }
+        }
+        self.control.keep_going()?;
+        Ok(Difference { intent: Arc::new(intent), diffs, unreachable })
+    }
+
+    fn unreachable(&self, target: &Name, failure: Failure) -> TargetResult {
+        self.journal.say(LogLevel::Error, format!("target {target}: {failure}"));
+        TargetResult { target: target.clone(), counts: Counts::default(), failure: Some(failure) }
+    }
+
+    /// Writes the difference down as it is, for a preview or a held run.
+    pub fn record_planned(&self, difference: &Difference) {
+        let mut operations = difference.operations().peekable();
+        while operations.peek().is_some() {
+            self.journal.planned(operations.by_ref().take(BATCH).collect());
+        }
+    }
+
+    /// The host makes it so, and looks again.
+    pub async fn apply(&self, difference: Difference) -> Result<Vec<TargetResult>> {
+        self.journal.phase(Phase::Apply);
+        let sum = |of: fn(&TargetDiff) -> u64| difference.diffs.iter().map(of).sum();
+        self.journal.expect(sum(TargetDiff::len), sum(TargetDiff::bytes));
+        let options = ApplyOptions { verify: self.verify, fsync: self.fsync, ..ApplyOptions::default() };
+        let (journal, digests) = (Arc::clone(&self.journal), Arc::clone(&self.digests));
+        let Difference { intent, diffs, mut unreachable } = difference;
+        let applied = blocking(move || {
+            let context = Context::new(journal.as_ref());
+            Ok(syncline_files::apply(&intent, diffs, &options, digests.as_ref(), &context))
+        });
+        let mut results = applied.await?;
+        results.append(&mut unreachable);
+        self.journal.phase(Phase::Record);
+        Ok(results)
+    }
+}
+
+fn labels(of: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    of.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Takes a run of a sync down the road.
+pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
+    let run = &work.claim.run;
+    let job = prepare(work).await?;
+    let answer = job.declare().await?;
+    let mut difference = job.difference(answer.declarations).await?;
+    if let Some(earlier) = run.retry_of {
+        keep_failed(work, &mut difference, earlier).await?;
+    }
+    let sizes = difference.sizes();
+    let mut outcome = Outcome { sizes, cursor: Some(answer.cursor), ..Outcome::default() };
+    if difference.diffs.is_empty() && !difference.unreachable.is_empty() {
+        return Err(all_unreachable(&difference.unreachable).into());
+    }
+    work.journal.phase(Phase::Guard);
+    outcome.excesses = guard::check(&work.sync.spec.limits, &outcome.sizes);
+    if let Some(approval) = &run.approval
+        && guard::within_approved(&approval.sizes, &outcome.sizes)
+    {
+        outcome.excesses.clear();
+    }
+    if run.mode == RunMode::Preview || !outcome.excesses.is_empty() {
+        job.record_planned(&difference);
+        outcome.targets = difference.planned();
+        outcome.counts = sum(&outcome.targets);
+        if run.mode == RunMode::Preview {
+            say_excesses(&work.journal, &outcome);
+            outcome.excesses.clear();
+        }
+        return Ok(outcome);
+    }
+    outcome.targets = job.apply(difference).await?;
+    outcome.counts = sum(&outcome.targets);
+    outcome.failure = work.control.keep_going().err();
+    if outcome.targets.iter().any(|one| one.failure.is_some()) && outcome.targets.iter().all(|one| useless(one)) {
+        outcome.failure = outcome.failure.or_else(|| Some(all_unreachable(&outcome.targets)));
+    }
+    Ok(outcome)
+}
+
+/// Whether nothing at all could be done about a target, for one reason.
+fn useless(result: &TargetResult) -> bool {
+    let Counts { copied, updated, removed, unchanged, .. } = result.counts;
+    result.failure.is_some() && copied + updated + removed + unchanged == 0
+}
+
+fn say_excesses(journal: &Journal, outcome: &Outcome) {
+    for excess in &outcome.excesses {
+        journal.say(LogLevel::Warn, format!("a run would be held: {excess}"));
+    }
+}
+
+/// One failure for a run that could reach none of its targets; it can be tried again if any of these can.
+fn all_unreachable(targets: &[TargetResult]) -> Failure {
+    let failures: Vec<&Failure> = targets.iter().filter_map(|one| one.failure.as_ref()).collect();
+    let retried = failures.iter().find(|failure| failure.retry() != syncline_domain::failure::Retry::Never);
+    let Some(first) = retried.or(failures.first()) else {
+        return Failure::host("no-targets", "no target could be looked at, and none says why");
+    };
+    let mut failure = (*first).clone();
+    if targets.len() > 1 {
+        failure.message = format!("none of {} targets could be brought up to date; the first: {}", targets.len(), first.message);
+    }
+    failure
+}
+
+async fn prepare(work: &Work<'_>) -> Result<FileJob> {
+    let engine = work.engine;
+    let spec = &work.sync.spec;
+    let bindings = engine.bindings(spec).await?;
+    let plugin = engine.load_plugin(&work.plugin.digest).await?;
+    let Bindings { sources: bound_sources, targets: bound_targets } = bindings;
+    let mut sources = Vec::new();
+    for source in bound_sources {
+        sources.push(open_source(engine, source).await?);
+    }
+    let mut targets = Vec::new();
+    for record in bound_targets {
+        targets.push(open_target(engine, record).await);
+    }
+    if targets.iter().all(|one| one.target.is_err()) {
+        // Nothing is there to be compared: the plugin need not be asked.
+        let failed = targets.into_iter().map(|one| TargetResult {
+            target: one.name,
+            counts: Counts::default(),
+            failure: one.target.err(),
+        });
+        return Err(all_unreachable(&failed.collect::<Vec<_>>()).into());
+    }
+    let cursor = if work.claim.run.anew { None } else { engine.db().cursor(&work.sync.name).await? };
+    let grants = work.plugin.grants.clone().unwrap_or_default();
+    Ok(FileJob {
+        sandbox: engine.sandbox().clone(),
+        plugin,
+        run: work.claim.run.id,
+        cursor,
+        settings: settings::text(&work.plugin.manifest, &spec.settings)?,
+        allowed: allowed(&work.plugin.wants, &grants),
+        limits: work.plugin.limits,
+        allow_removal: spec.allow_removal,
+        sources,
+        targets,
+        compare: spec.compare,
+        verify: spec.verify,
+        fsync: spec.fsync,
+        digests: Arc::new(StoredDigests::new(engine.db().clone())),
+        journal: Arc::clone(&work.journal),
+        control: Arc::clone(&work.control),
+    })
+}
+
+async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSource> {
+    let store = engine.open_store(&resolved.store).await?;
+    let mut labels = resolved.store.labels.clone();
+    labels.insert("store".to_owned(), resolved.store.name.to_string());
+    if let Some(collection) = &resolved.collection {
+        labels.insert("collection".to_owned(), collection.name.to_string());
+    }
+    let prefix = resolved.collection.as_ref().map(|collection| collection.prefix.clone()).unwrap_or_default();
+    let source = Source { name: resolved.name.clone(), store, prefix };
+    let looked = source.clone();
+    let first = blocking(move || looked.list(&RelPath::root(), None)?.next(1)).await.map_err(|error| match error {
+        Error::Failed(failure) if failure.kind == syncline_domain::FailureKind::NotFound => {
+            Error::Failed(empty(&resolved))
+        }
+        other => other,
+    })?;
+    if first.is_empty() {
+        return Err(empty(&resolved).into());
+    }
+    Ok(JobSource { source, labels })
+}
+
+/// An empty source is far more often a mistake than a wish, and syncing it would empty every target.
+fn empty(resolved: &ResolvedSource) -> Failure {
+    let prefix = resolved.collection.as_ref().map(|collection| collection.prefix.to_text()).unwrap_or_default();
+    let folder = Path::new(&resolved.store.path).join(prefix);
+    let message = format!(
+        "source {:?} has no files: fill {} first (a sync of an empty source is refused, so that it cannot empty its targets)",
+        resolved.name,
+        folder.display()
+    );
+    Failure::settings("empty-source", message)
+}
+
+async fn open_target(engine: &Engine, record: StoreRecord) -> JobTarget {
+    let target = match engine.open_store(&record).await {
+        Ok(store) => Ok(Target { name: record.name.clone(), store }),
+        Err(error) => Err(error.into_failure()),
+    };
+    let mut labels = record.labels;
+    labels.entry("store".to_owned()).or_insert_with(|| record.name.to_string());
+    JobTarget { name: record.name, labels, target }
+}
+
+/// Leaves of the difference only what failed or was not reached in an earlier run.
+async fn keep_failed(work: &Work<'_>, difference: &mut Difference, earlier: RunId) -> Result<()> {
+    let run = work.engine.db().run(earlier).await?;
+    if run.targets.is_empty() {
+        // The earlier run failed before it had a difference: everything failed.
+        return Ok(());
+    }
+    let failed = work.engine.db().failed_operations(earlier).await?;
+    let mut paths: BTreeMap<Name, HashSet<RelPath>> = BTreeMap::new();
+    for operation in failed.into_iter().filter(|one| one.state != OperationState::Done) {
+        paths.entry(operation.target).or_default().insert(operation.path);
+    }
+    let whole: HashSet<Name> =
+        run.targets.into_iter().filter(|one| one.failure.is_some()).map(|one| one.target).collect();
+    for diff in &mut difference.diffs {
+        if whole.contains(diff.target()) {
+            continue;
+        }
+        let of_target = paths.remove(diff.target()).unwrap_or_default();
+        diff.retain(|path| of_target.contains(path));
+    }
+    Ok(())
+}

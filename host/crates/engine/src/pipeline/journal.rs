@@ -1,0 +1,219 @@
+//! What a run leaves behind while it works: log lines, operations, progress. Collected in memory from any thread, written
+//! to the database a few times a second, so that no file waits for it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use syncline_domain::{
+    Failure, Name, RelPath,
+    clock::Clock,
+    log::{LogLevel, LogLine, LogSource},
+    operation::{Operation, OperationKind, OperationState},
+    run::{Counts, Phase, PluginProgress, Progress},
+};
+use syncline_files::Observer;
+use syncline_sandbox::{LogSink, ProgressSink};
+use syncline_store::{Claim, Db};
+
+use crate::worker::Control;
+
+/// Things passed over are reported one by one up to this number, then counted.
+const PASSED_OVER_LINES: u64 = 100;
+
+/// Collects what a run leaves behind.
+pub struct Journal {
+    clock: Arc<dyn Clock>,
+    control: Arc<Control>,
+    lines: Mutex<Vec<LogLine>>,
+    operations: Mutex<Vec<Operation>>,
+    progress: Mutex<Progress>,
+    counts: Mutex<Counts>,
+    rate: Mutex<Rate>,
+    scanned: AtomicU64,
+    bytes: AtomicU64,
+    passed_over: AtomicU64,
+}
+
+impl Journal {
+    /// An empty journal of an attempt under `control`.
+    pub fn new(clock: Arc<dyn Clock>, control: Arc<Control>) -> Self {
+        Self {
+            clock,
+            control,
+            lines: Mutex::default(),
+            operations: Mutex::default(),
+            progress: Mutex::default(),
+            counts: Mutex::default(),
+            rate: Mutex::new(Rate::new()),
+            scanned: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            passed_over: AtomicU64::new(0),
+        }
+    }
+
+    /// Writes a line of the host.
+    pub fn say(&self, level: LogLevel, message: impl Into<String>) {
+        let line = LogLine {
+            at: self.clock.now(),
+            level,
+            source: LogSource::Host,
+            message: visible(&message.into()),
+            fields: Vec::new(),
+        };
+        self.lines.lock().push(line);
+    }
+
+    /// Goes to the next step.
+    pub fn phase(&self, phase: Phase) {
+        self.progress.lock().phase = phase;
+    }
+
+    /// What there is to do.
+    pub fn expect(&self, operations: u64, bytes: u64) {
+        let mut progress = self.progress.lock();
+        progress.operations_total = operations;
+        progress.bytes_total = bytes;
+    }
+
+    /// Takes operations of a difference that is not carried out.
+    pub fn planned(&self, mut operations: Vec<Operation>) {
+        self.progress.lock().operations_total += operations.len() as u64;
+        self.operations.lock().append(&mut operations);
+    }
+
+    /// Things passed over so far.
+    pub fn passed_over_count(&self) -> u64 {
+        self.passed_over.load(Relaxed)
+    }
+
+    /// Says how many things more were passed over than lines were written for.
+    pub fn close(&self) {
+        let more = self.passed_over_count().saturating_sub(PASSED_OVER_LINES);
+        if more > 0 {
+            self.say(LogLevel::Warn, format!("passed over {more} more links and special files"));
+        }
+    }
+
+    /// Takes what was collected since the last call.
+    pub fn take(&self) -> (Vec<LogLine>, Vec<Operation>) {
+        (std::mem::take(&mut *self.lines.lock()), std::mem::take(&mut *self.operations.lock()))
+    }
+
+    /// How far the run has come.
+    pub fn progress(&self) -> (Progress, Counts) {
+        let counts = *self.counts.lock();
+        let mut progress = self.progress.lock().clone();
+        progress.scanned = self.scanned.load(Relaxed);
+        progress.bytes_done = self.bytes.load(Relaxed);
+        progress.bytes_per_second = self.rate.lock().at(progress.bytes_done);
+        let left = progress.bytes_total.saturating_sub(progress.bytes_done);
+        progress.remaining_ms =
+            left.saturating_mul(1_000).checked_div(progress.bytes_per_second).filter(|_| progress.bytes_total > 0);
+        (progress, Counts { bytes: self.bytes.load(Relaxed), ..counts })
+    }
+
+    /// Writes what was collected since the last call.
+    pub async fn flush(&self, db: &Db, claim: &Claim) -> Result<(), syncline_store::Error> {
+        let (lines, operations) = self.take();
+        if !lines.is_empty() {
+            db.append_log(claim, &lines).await?;
+        }
+        if !operations.is_empty() {
+            db.append_operations(claim, &operations).await?;
+        }
+        let (progress, counts) = self.progress();
+        db.save_progress(claim, &progress, &counts, &[]).await
+    }
+}
+
+/// Text that an attacker can choose (names of files) must not draw on an operator's terminal.
+fn visible(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+impl Observer for Journal {
+    fn keep_going(&self) -> Result<(), Failure> {
+        self.control.keep_going()
+    }
+
+    fn scanned(&self, files: u64) {
+        self.scanned.fetch_add(files, Relaxed);
+    }
+
+    fn bytes(&self, written: u64) {
+        self.bytes.fetch_add(written, Relaxed);
+    }
+
+    fn finished(&self, mut operations: Vec<Operation>) {
+        let mut sum = Counts::default();
+        for operation in &operations {
+            count(&mut sum, operation);
+        }
+        *self.counts.lock() += sum;
+        self.progress.lock().operations_done += operations.len() as u64;
+        self.operations.lock().append(&mut operations);
+    }
+
+    fn passed_over(&self, store: &Name, path: &RelPath, what: &str) {
+        if self.passed_over.fetch_add(1, Relaxed) < PASSED_OVER_LINES {
+            self.say(LogLevel::Warn, format!("passed over {store}:{path}: {what}"));
+        }
+    }
+}
+
+fn count(counts: &mut Counts, operation: &Operation) {
+    let slot = match (operation.state, operation.kind) {
+        (OperationState::Failed | OperationState::Skipped, _) => &mut counts.failed,
+        (_, OperationKind::Copy) => &mut counts.copied,
+        (_, OperationKind::Update | OperationKind::Touch) => &mut counts.updated,
+        (_, OperationKind::Remove) => &mut counts.removed,
+        (_, OperationKind::CreateFolder | OperationKind::RemoveFolder) => &mut counts.folders,
+    };
+    *slot += 1;
+}
+
+impl LogSink for Journal {
+    fn line(&self, line: LogLine) {
+        self.lines.lock().push(line);
+    }
+}
+
+impl ProgressSink for Journal {
+    fn report(&self, progress: PluginProgress) {
+        self.progress.lock().plugin = Some(progress);
+    }
+}
+
+/// Bytes a second over the last few seconds.
+struct Rate {
+    samples: std::collections::VecDeque<(Instant, u64)>,
+}
+
+impl Rate {
+    const WINDOW: Duration = Duration::from_secs(5);
+
+    fn new() -> Self {
+        Self { samples: [(Instant::now(), 0)].into() }
+    }
+
+    fn at(&mut self, bytes: u64) -> u64 {
+        let now = Instant::now();
+        while self.samples.len() > 1 && self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > Self::WINDOW)
+        {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((now, bytes));
+        let Some((at, then)) = self.samples.front() else { return 0 };
+        let millis = u64::try_from(now.duration_since(*at).as_millis()).unwrap_or(u64::MAX).max(1);
+        bytes.saturating_sub(*then).saturating_mul(1_000) / millis
+    }
+}

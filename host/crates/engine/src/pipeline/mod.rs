@@ -1,0 +1,287 @@
+//! The one road of every behaviour: declare, diff, guard, apply, verify, record.
+//!
+//! * [`attempt`] takes a claimed run down that road and says how it came out ([`Outcome`]); it dispatches by the plugin's
+//!   world, and a new world is a new file beside [`files`]
+//! * [`conclude`](Engine::conclude) turns that into the run's next state and writes it: the only place that decides
+//!   between another attempt, held, and each of the ends
+//! * [`files`]: world `file-sync`, without any database, so that `plugin try` takes the same road
+//! * [`sources`]: what a plugin sees of the stores that it may read
+//! * [`journal`]: what a run leaves behind while it works
+
+pub mod files;
+pub mod journal;
+pub mod sources;
+
+use std::{sync::Arc, time::Duration};
+
+use syncline_domain::{
+    Failure, Fault,
+    event::NewEvent,
+    failure::Retry,
+    guard::{Excess, Size},
+    log::LogLevel,
+    plugin::{PluginState, PluginVersion},
+    run::{Counts, Ending, Run, RunState, TargetResult},
+    sync::Sync,
+};
+use syncline_store::Claim;
+
+use self::journal::Journal;
+use crate::{
+    Engine, Error, Result,
+    worker::{Control, Stop},
+};
+
+/// How often what a run leaves behind is written.
+const FLUSH: Duration = Duration::from_millis(400);
+
+/// How an attempt came out.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was done, or would be.
+    pub counts: Counts,
+    /// The same for each target.
+    pub targets: Vec<TargetResult>,
+    /// Size of the difference.
+    pub sizes: Vec<Size>,
+    /// Limits that it exceeds: the run is held.
+    pub excesses: Vec<Excess>,
+    /// What the plugin wants to know next time; `None` if it did not get to say.
+    pub cursor: Option<Option<Vec<u8>>>,
+    /// Why the attempt ended before its end.
+    pub failure: Option<Failure>,
+    /// The plugin version that decided.
+    pub plugin: Option<String>,
+}
+
+impl Outcome {
+    /// Nothing was done.
+    pub fn failed(failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::default() }
+    }
+
+    /// Whether every target is as declared.
+    fn is_whole(&self) -> bool {
+        self.counts.failed == 0 && self.targets.iter().all(|target| target.failure.is_none())
+    }
+}
+
+/// What an attempt goes by, as it stood when the attempt began.
+pub(crate) struct Work<'a> {
+    pub engine: &'a Engine,
+    pub claim: &'a Claim,
+    pub sync: Sync,
+    pub plugin: PluginVersion,
+    pub control: Arc<Control>,
+    pub journal: Arc<Journal>,
+}
+
+/// Takes a claimed run down the road. What it leaves behind is written while it works.
+pub async fn attempt(engine: &Engine, claim: &Claim, control: &Arc<Control>) -> Outcome {
+    let journal = Arc::new(Journal::new(Arc::clone(&engine.inner.clock), Arc::clone(control)));
+    let outcome = {
+        let road = road(engine, claim, control, &journal);
+        tokio::pin!(road);
+        loop {
+            tokio::select! {
+                outcome = &mut road => break outcome,
+                () = tokio::time::sleep(FLUSH) => {
+                    if let Err(error) = journal.flush(engine.db(), claim).await {
+                        lost_journal(claim, control, &error);
+                    }
+                }
+            }
+        }
+    };
+    let mut outcome = outcome.unwrap_or_else(|error| failed(claim, error));
+    outcome.counts.passed_over = journal.passed_over_count();
+    if let Some(failure) = &outcome.failure {
+        journal.say(LogLevel::Error, format!("{} (fault: {:?}, code: {:?})", failure, failure.fault, failure.code));
+    }
+    journal.close();
+    if let Err(error) = journal.flush(engine.db(), claim).await {
+        lost_journal(claim, control, &error);
+    }
+    outcome
+}
+
+fn lost_journal(claim: &Claim, control: &Control, error: &syncline_store::Error) {
+    if matches!(error, syncline_store::Error::Fenced { .. }) {
+        control.stop(Stop::LeaseLost);
+    }
+    tracing::warn!(run = %claim.run.id, %error, "What a run left behind could not be written");
+}
+
+async fn road(engine: &Engine, claim: &Claim, control: &Arc<Control>, journal: &Arc<Journal>) -> Result<Outcome> {
+    let sync = engine.db().sync(&claim.run.sync).await?;
+    let plugin = runnable_plugin(engine, &sync).await?;
+    engine.db().begin_run(claim, &plugin.digest).await?;
+    engine.db().clear_operations(claim).await?;
+    let digest = plugin.digest.clone();
+    let work =
+        Work { engine, claim, sync, plugin, control: Arc::clone(control), journal: Arc::clone(journal) };
+    let outcome = match work.plugin.world.as_str() {
+        "file-sync" => files::road(&work).await,
+        other => Err(Failure::host("world", format!("this host cannot run plugins of world {other:?}")).into()),
+    };
+    let outcome = outcome.unwrap_or_else(|error| failed(claim, error));
+    Ok(Outcome { plugin: Some(digest), ..outcome })
+}
+
+fn failed(claim: &Claim, error: Error) -> Outcome {
+    if let Error::Internal(error) = &error {
+        tracing::error!(run = %claim.run.id, %error, "A run failed by a fault of the host");
+    }
+    Outcome::failed(error.into_failure())
+}
+
+async fn runnable_plugin(engine: &Engine, sync: &Sync) -> Result<PluginVersion> {
+    let name = &sync.spec.plugin;
+    let enabled = engine.db().enabled_plugin(name).await?;
+    if let Some(plugin) = enabled {
+        return Ok(plugin);
+    }
+    let plugin = engine.plugin(name).await?;
+    let message = match (plugin.state, plugin.suspended) {
+        (PluginState::Suspended, Some(why)) => format!(
+            "plugin {name} is suspended since it kept failing by its own fault ({why}): mend or roll it back, then enable it"
+        ),
+        _ => format!("plugin {name} is not enabled: an administrator has to enable it"),
+    };
+    Err(Failure::denied("plugin-not-enabled", message).into())
+}
+
+impl Engine {
+    /// Decides what comes after an attempt, and writes it.
+    pub(crate) async fn conclude(&self, claim: &Claim, control: &Control, outcome: Outcome) -> Result<()> {
+        let run = self.db().run(claim.run.id).await?;
+        let stop = control.stopped();
+        if stop == Some(Stop::LeaseLost) {
+            tracing::warn!(run = %run.id, sync = %run.sync, "This node lost its lease on a run and leaves it alone");
+            return Ok(());
+        }
+        self.count_strike(&outcome).await?;
+        let ending = self.ending(claim, stop, outcome);
+        let event = event_of(&run, &ending);
+        self.write_ending(claim, control, &ending, &[event]).await
+    }
+
+    /// The ending is worth some patience: without it, all that was done is done again.
+    async fn write_ending(&self, claim: &Claim, control: &Control, ending: &Ending, events: &[NewEvent]) -> Result<()> {
+        loop {
+            match self.db().end_attempt(claim, ending, events).await {
+                Ok(_) => return Ok(()),
+                Err(error @ syncline_store::Error::Database(_)) if control.stopped() != Some(Stop::LeaseLost) => {
+                    tracing::warn!(run = %claim.run.id, %error, "The ending of a run could not be written; trying again");
+                    tokio::time::sleep(FLUSH).await;
+                }
+                // Cancelled between the last look and now: the ending is one of a cancelled run then.
+                Err(syncline_store::Error::Transition { from: RunState::Cancelling, .. })
+                    if ending.state == RunState::Queued || ending.state == RunState::Held =>
+                {
+                    let cancelled = Ending { state: RunState::Cancelled, not_before: None, ..ending.clone() };
+                    self.db().end_attempt(claim, &cancelled, events).await?;
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn count_strike(&self, outcome: &Outcome) -> Result<()> {
+        let Some(digest) = &outcome.plugin else { return Ok(()) };
+        match &outcome.failure {
+            Some(failure) if failure.fault == Fault::Plugin => {
+                self.db().strike(digest, failure).await?;
+            }
+            None => self.db().clear_strikes(digest).await?,
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    fn ending(&self, claim: &Claim, stop: Option<Stop>, outcome: Outcome) -> Ending {
+        let whole = outcome.is_whole();
+        let mut ending = Ending::new(RunState::Succeeded);
+        ending.counts = outcome.counts;
+        ending.targets = outcome.targets;
+        ending.sizes = outcome.sizes;
+        ending.failure = outcome.failure;
+        match (stop, ending.failure.clone()) {
+            (Some(Stop::Cancelled), Some(_)) => {
+                ending.state = RunState::Cancelled;
+                ending.reason = Some("cancelled by an operator; what was done by then stays".to_owned());
+                ending.failure = None;
+            }
+            (Some(Stop::NodeStopping), Some(_)) => {
+                ending.state = RunState::Queued;
+                ending.reason = Some("its node was stopped; it goes on when a node takes it".to_owned());
+                ending.failure = None;
+            }
+            (_, Some(failure)) => self.after_failure(claim, &failure, &mut ending),
+            (_, None) if !outcome.excesses.is_empty() => {
+                ending.state = RunState::Held;
+                ending.reason = Some(held_reason(&outcome.excesses));
+                ending.excesses = outcome.excesses;
+            }
+            (_, None) if whole => ending.cursor = outcome.cursor,
+            (_, None) => ending.state = RunState::Partial,
+        }
+        ending
+    }
+
+    fn after_failure(&self, claim: &Claim, failure: &Failure, ending: &mut Ending) {
+        let wait = match failure.retry() {
+            Retry::Never => None,
+            Retry::Now => Some(Duration::from_millis(200)),
+            Retry::Backoff => Some(backoff(claim.run.attempt)),
+            Retry::After(millis) => Some(Duration::from_millis(millis.into()).min(Duration::from_secs(3_600))),
+        };
+        ending.state = RunState::Failed;
+        if failure.code == "wall" {
+            ending.state = RunState::TimedOut;
+        }
+        if let Some(wait) = wait.filter(|_| claim.attempts_left > 0) {
+            ending.state = RunState::Queued;
+            ending.not_before = self.clock().now().checked_add(wait).ok();
+            ending.reason = Some(format!("attempt {} failed, another one follows: {failure}", claim.run.attempt));
+        }
+    }
+}
+
+/// 2, 8, 32 … seconds, at most five minutes.
+fn backoff(attempt: u32) -> Duration {
+    let exponent = attempt.saturating_sub(1).min(8);
+    Duration::from_secs(2 * 4_u64.pow(exponent)).min(Duration::from_secs(300))
+}
+
+fn held_reason(excesses: &[Excess]) -> String {
+    const SHOWN: usize = 5;
+    let mut words: Vec<String> = excesses.iter().take(SHOWN).map(ToString::to_string).collect();
+    if excesses.len() > SHOWN {
+        words.push(format!("and {} more", excesses.len() - SHOWN));
+    }
+    format!("the difference is over a limit: {}", words.join("; "))
+}
+
+fn event_of(run: &Run, ending: &Ending) -> NewEvent {
+    let sync = &run.sync;
+    let counts = &ending.counts;
+    let done = format!(
+        "{} copied, {} updated, {} removed, {} unchanged, {} failed",
+        counts.copied, counts.updated, counts.removed, counts.unchanged, counts.failed
+    );
+    let why = ending.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
+    let reason = ending.reason.clone().unwrap_or_default();
+    let (level, message) = match ending.state {
+        RunState::Succeeded => (LogLevel::Info, format!("Sync {sync}: {done}")),
+        RunState::Partial => (LogLevel::Warn, format!("Sync {sync} is not whole: {done}")),
+        RunState::Held => (LogLevel::Warn, format!("Sync {sync} is held: {reason}")),
+        RunState::Queued => (LogLevel::Warn, format!("Sync {sync} is queued again: {reason}")),
+        RunState::Cancelled => (LogLevel::Info, format!("Sync {sync} was cancelled: {done}")),
+        _ => (LogLevel::Error, format!("Sync {sync} failed: {why}")),
+    };
+    let data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    let kind = format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
+    NewEvent::new(&kind, "system", message).run(run.id, sync).level(level).data(data)
+}

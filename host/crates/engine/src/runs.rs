@@ -1,0 +1,141 @@
+//! Runs as operators see them: start, preview, approve, reject, cancel, retry.
+
+use jiff::Timestamp;
+use syncline_domain::{
+    Name,
+    event::NewEvent,
+    ids::{RunId, ScheduleId},
+    log::LogLevel,
+    place::StoreRecord,
+    run::{Approval, Run, RunMode, RunState, Trigger},
+    sync::Sync,
+};
+use syncline_store::{Lock, NewRun};
+
+use crate::{Engine, Error, Result};
+
+/// What a run is started with.
+#[derive(Debug, Clone, Default)]
+pub struct StartRun {
+    /// Whether it changes anything.
+    pub mode: RunMode,
+    /// Whether the plugin is given no cursor, so that it reads everything.
+    pub anew: bool,
+}
+
+impl Engine {
+    /// Queues a run of a sync.
+    pub async fn start_run(&self, sync: &Name, start: StartRun, actor: &str) -> Result<Run> {
+        let sync = self.db().sync(sync).await?;
+        let mut new = self.new_run(&sync, start.mode, actor).await?;
+        new.anew = start.anew;
+        let what = if start.mode == RunMode::Preview { "A preview" } else { "A run" };
+        self.enqueue(&new, format!("{what} of sync {} was started", sync.name)).await
+    }
+
+    /// Queues a run that does only what failed or was not reached in an ended one.
+    pub async fn retry_run(&self, id: RunId, actor: &str) -> Result<Run> {
+        let run = self.db().run(id).await?;
+        let can = matches!(
+            run.state,
+            RunState::Partial | RunState::Failed | RunState::Cancelled | RunState::TimedOut | RunState::Lost
+        );
+        if !can || run.mode == RunMode::Preview {
+            let message = format!(
+                "run {id} is {} ({:?}): only runs that changed something and did not succeed are tried again",
+                run.state, run.mode
+            );
+            return Err(Error::conflict("run-state", message));
+        }
+        let sync = self.db().sync(&run.sync).await?;
+        let mut new = self.new_run(&sync, RunMode::Apply, actor).await?;
+        new.trigger = Trigger::Retry;
+        new.retry_of = Some(id);
+        self.enqueue(&new, format!("What failed in run {id} of sync {} is tried again", sync.name)).await
+    }
+
+    async fn enqueue(&self, new: &NewRun, message: String) -> Result<Run> {
+        let event = NewEvent::new("run.queued", &new.actor, message).run(new.id, &new.sync);
+        let run = self.db().enqueue_run(new, event).await?;
+        self.wake();
+        Ok(run)
+    }
+
+    /// A run of a sync, with the locks that it needs: what it reads is shared, what it writes its own.
+    pub(crate) async fn new_run(&self, sync: &Sync, mode: RunMode, actor: &str) -> Result<NewRun> {
+        let bindings = self.bindings(&sync.spec).await?;
+        let mut locks = Vec::new();
+        for source in &bindings.sources {
+            if let Some(collection) = &source.collection {
+                locks.push(Lock { resource: format!("collection {}", collection.name), exclusive: false });
+            }
+            // Another sync may fill the store that this one reads.
+            locks.push(Lock { resource: format!("store {}", source.store.name), exclusive: false });
+        }
+        if mode == RunMode::Apply {
+            let write = |target: &StoreRecord| Lock { resource: format!("store {}", target.name), exclusive: true };
+            locks.extend(bindings.targets.iter().map(write));
+        }
+        locks.sort_by(|a, b| a.resource.cmp(&b.resource));
+        locks.dedup();
+        Ok(NewRun {
+            id: RunId::new(self.clock().now()),
+            sync: sync.name.clone(),
+            mode,
+            trigger: Trigger::Manual,
+            actor: actor.to_owned(),
+            schedule: None,
+            nominal_time: None,
+            retry_of: None,
+            anew: false,
+            bound_to: bindings.bound_to()?,
+            max_attempts: sync.spec.max_attempts,
+            locks,
+        })
+    }
+
+    /// A run for a tick of a schedule.
+    pub(crate) async fn scheduled_run(
+        &self,
+        sync: &Sync,
+        schedule: ScheduleId,
+        nominal: Option<Timestamp>,
+    ) -> Result<NewRun> {
+        let mut new = self.new_run(sync, RunMode::Apply, &format!("schedule {schedule}")).await?;
+        new.trigger = Trigger::Schedule;
+        new.schedule = Some(schedule);
+        new.nominal_time = nominal;
+        Ok(new)
+    }
+
+    /// Lets a held run go on. The difference is taken anew, and held again if it has grown by then.
+    pub async fn approve_run(&self, id: RunId, actor: &str) -> Result<Run> {
+        let run = self.db().run(id).await?;
+        let approval = Approval { actor: actor.to_owned(), at: self.clock().now(), sizes: run.sizes.clone() };
+        let message = format!("The held run of sync {} was approved", run.sync);
+        let event = NewEvent::new("run.approved", actor, message).run(id, &run.sync).level(LogLevel::Warn);
+        let run = self.db().approve_run(id, &approval, event).await?;
+        self.wake();
+        Ok(run)
+    }
+
+    /// Ends a held run; nothing of its difference is done.
+    pub async fn reject_run(&self, id: RunId, reason: Option<&str>, actor: &str) -> Result<Run> {
+        let run = self.db().run(id).await?;
+        let reason = reason.map_or_else(|| format!("rejected by {actor}"), |why| format!("rejected by {actor}: {why}"));
+        let event = NewEvent::new("run.rejected", actor, format!("The held run of sync {} was {reason}", run.sync))
+            .run(id, &run.sync);
+        Ok(self.db().reject_run(id, actor, &reason, event).await?)
+    }
+
+    /// Ends a run: at once while it waits, at a safe point while it is under way.
+    pub async fn cancel_run(&self, id: RunId, actor: &str) -> Result<Run> {
+        let run = self.db().run(id).await?;
+        let message = format!("Cancelling the run of sync {} was asked for", run.sync);
+        let event = NewEvent::new("run.cancel-asked", actor, message).run(id, &run.sync);
+        let run = self.db().cancel_run(id, actor, event).await?;
+        self.inner.worker.cancel(id);
+        self.wake();
+        Ok(run)
+    }
+}

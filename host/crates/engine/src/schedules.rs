@@ -1,0 +1,199 @@
+//! Schedules: made, changed, paused, removed; and fired.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use syncline_domain::{
+    event::NewEvent,
+    ids::ScheduleId,
+    log::LogLevel,
+    schedule::{Due, Owner, Schedule, ScheduleSpec, due, jitter},
+};
+
+use crate::{Engine, Error, Result};
+
+impl Engine {
+    /// Makes a schedule. `cluster`: any node that shares the database fires it; otherwise this one does.
+    pub async fn create_schedule(&self, spec: ScheduleSpec, cluster: bool, actor: &str) -> Result<Schedule> {
+        let now = self.clock().now();
+        self.check_schedule(&spec, now).await?;
+        let id = ScheduleId::new(now);
+        let next_nominal = spec.when.next(now, now)?;
+        let schedule = Schedule {
+            id,
+            owner: if cluster { Owner::Cluster } else { Owner::Node(self.node()) },
+            created_at: now,
+            next_nominal,
+            next_run: fires_at(id, &spec, next_nominal),
+            last_nominal: None,
+            revision: 1,
+            spec,
+        };
+        let message = format!("A schedule of sync {} was made", schedule.spec.sync);
+        let event = NewEvent::new("schedule.created", actor, message).sync(&schedule.spec.sync);
+        self.db().add_schedule(&schedule, event).await?;
+        self.wake();
+        Ok(schedule)
+    }
+
+    /// Changes a schedule of this node or of the cluster. `revision` is the one that the caller read.
+    pub async fn change_schedule(
+        &self,
+        id: ScheduleId,
+        spec: ScheduleSpec,
+        revision: Option<i64>,
+        actor: &str,
+    ) -> Result<Schedule> {
+        let now = self.clock().now();
+        let mut schedule = self.db().schedule(id).await?;
+        self.must_own(&schedule)?;
+        self.check_schedule(&spec, now).await?;
+        schedule.revision = revision.unwrap_or(schedule.revision);
+        // Resuming a paused schedule does not make up for the time it was paused.
+        schedule.next_nominal = spec.when.next(schedule.created_at, now)?;
+        schedule.next_run = fires_at(id, &spec, schedule.next_nominal);
+        schedule.spec = spec;
+        let event = NewEvent::new("schedule.changed", actor, format!("Schedule {id} was changed"))
+            .sync(&schedule.spec.sync);
+        let schedule = self.db().update_schedule(&schedule, event).await?;
+        self.wake();
+        Ok(schedule)
+    }
+
+    /// Pauses a schedule with a reason, or lets it go on.
+    pub async fn pause_schedule(&self, id: ScheduleId, reason: Option<String>, actor: &str) -> Result<Schedule> {
+        let schedule = self.db().schedule(id).await?;
+        let spec = ScheduleSpec { paused: reason, ..schedule.spec };
+        self.change_schedule(id, spec, Some(schedule.revision), actor).await
+    }
+
+    /// Removes a schedule, whoever owns it. Runs that it began go on.
+    pub async fn remove_schedule(&self, id: ScheduleId, actor: &str) -> Result<()> {
+        let schedule = self.db().schedule(id).await?;
+        let event = NewEvent::new("schedule.removed", actor, format!("Schedule {id} was removed"))
+            .sync(&schedule.spec.sync);
+        Ok(self.db().remove_schedule(id, event).await?)
+    }
+
+    fn must_own(&self, schedule: &Schedule) -> Result<()> {
+        match schedule.owner {
+            Owner::Node(node) if node != self.node() => {
+                let message = format!(
+                    "schedule {} belongs to node {node}: change it there, or delete it here and make it anew",
+                    schedule.id
+                );
+                Err(Error::conflict("schedule-owner", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn check_schedule(&self, spec: &ScheduleSpec, now: Timestamp) -> Result<()> {
+        spec.check(now)?;
+        self.db().sync(&spec.sync).await.map_err(|error| match Error::from(error) {
+            Error::NotFound { name, .. } => {
+                Error::invalid("schedule-sync", format!("there is no sync {name:?}: make it first"))
+            }
+            other => other,
+        })?;
+        Ok(())
+    }
+
+    /// Fires what is due, until the node stops.
+    pub(crate) async fn fire_schedules_until_stopped(&self) {
+        while !self.is_stopping() {
+            let wait = match self.fire_due().await {
+                Ok(()) => self.config().poll,
+                Err(error) => {
+                    tracing::error!(%error, "Schedules could not be looked through; trying again");
+                    self.config().poll * 4
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.inner.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// Fires all that is due now.
+    pub(crate) async fn fire_due(&self) -> Result<()> {
+        let now = self.clock().now();
+        for schedule in self.db().due_schedules(now).await? {
+            if let Err(error) = self.fire(&schedule, now).await {
+                self.pause_broken(&schedule, &error).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fire(&self, schedule: &Schedule, now: Timestamp) -> Result<()> {
+        let Some(next_nominal) = schedule.next_nominal else { return Ok(()) };
+        let (id, spec) = (schedule.id, &schedule.spec);
+        let due: Due = due(id, spec, schedule.created_at, next_nominal, now)?;
+        let sync = self.db().sync(&spec.sync).await?;
+        let new = self.scheduled_run(&sync, id, due.run).await?;
+        let fired = self.db().fire_schedule(schedule, &due, fires_at(id, spec, due.next), &new).await?;
+        if fired.skipped > 0 {
+            tracing::warn!(schedule = %id, sync = %spec.sync, skipped = fired.skipped, "Ticks were skipped");
+        }
+        if fired.run.is_some() {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// A schedule that cannot fire must not be tried twice a second for ever, nor be dropped: it is paused and says why.
+    async fn pause_broken(&self, schedule: &Schedule, error: &Error) -> Result<()> {
+        if matches!(error, Error::Internal(_)) {
+            tracing::error!(schedule = %schedule.id, %error, "A schedule could not fire; trying again");
+            return Ok(());
+        }
+        let mut paused = schedule.clone();
+        paused.spec.paused = Some(format!("cannot fire: {error}"));
+        let message = format!("Schedule {} of sync {} was paused: {error}", schedule.id, schedule.spec.sync);
+        let event = NewEvent::new("schedule.paused", "system", message)
+            .sync(&schedule.spec.sync)
+            .level(LogLevel::Error);
+        match self.db().update_schedule(&paused, event).await {
+            Ok(_) | Err(syncline_store::Error::Stale { .. } | syncline_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Drops old events and leases of nodes that went away, until the node stops.
+    pub(crate) async fn keep_house_until_stopped(&self) {
+        let mut round: u32 = 0;
+        while !self.is_stopping() {
+            if let Err(error) = self.keep_house(round).await {
+                tracing::error!(%error, "Housekeeping failed; trying again");
+            }
+            round = round.wrapping_add(1);
+            tokio::select! {
+                () = tokio::time::sleep(self.config().lease / 3) => {}
+                () = self.inner.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    async fn keep_house(&self, round: u32) -> Result<()> {
+        const MOST_EVENTS: u64 = 10_000_000;
+        self.db().touch_node(self.node(), &self.config().node_name, env!("CARGO_PKG_VERSION")).await?;
+        for run in self.db().expire_leases().await? {
+            tracing::warn!(run = %run.id, sync = %run.sync, state = %run.state, "The node of a run went away");
+            self.wake();
+        }
+        if round.is_multiple_of(120) {
+            let keep = self.config().keep_events;
+            let oldest = self.clock().now().checked_sub(keep).map_err(Error::internal)?;
+            self.db().prune_events(oldest, MOST_EVENTS).await?;
+        }
+        Ok(())
+    }
+}
+
+fn fires_at(id: ScheduleId, spec: &ScheduleSpec, nominal: Option<Timestamp>) -> Option<Timestamp> {
+    let nominal = nominal?;
+    let later: Duration = jitter(id, nominal, spec.jitter_seconds);
+    nominal.checked_add(later).ok()
+}

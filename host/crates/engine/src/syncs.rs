@@ -1,0 +1,180 @@
+//! Syncs: made, changed and removed; what they name is looked up and their settings are checked by the plugin's schema.
+
+use syncline_domain::{
+    Name,
+    event::NewEvent,
+    ids::NodeId,
+    place::{Collection, StoreRecord},
+    sync::{Sync, SyncSpec},
+};
+
+use crate::{Engine, Error, Result, settings};
+
+/// Where a source of a sync is.
+#[derive(Debug, Clone)]
+pub(crate) struct ResolvedSource {
+    /// What the sync calls it.
+    pub name: Name,
+    /// The collection, if it is one.
+    pub collection: Option<Collection>,
+    /// The store.
+    pub store: StoreRecord,
+}
+
+/// What a sync names, looked up.
+#[derive(Debug, Clone)]
+pub(crate) struct Bindings {
+    /// Sorted by name.
+    pub sources: Vec<ResolvedSource>,
+    /// Sorted by name.
+    pub targets: Vec<StoreRecord>,
+}
+
+impl Bindings {
+    /// The node that alone sees all stores; `None` if all are shared.
+    pub fn bound_to(&self) -> Result<Option<NodeId>> {
+        let stores = self.sources.iter().map(|source| &source.store).chain(&self.targets);
+        let mut own = stores.filter(|store| !store.shared);
+        let Some(first) = own.next() else { return Ok(None) };
+        if let Some(other) = own.find(|store| store.node != first.node) {
+            let message = format!(
+                "stores {} and {} are not shared and belong to different nodes: no node sees both",
+                first.name, other.name
+            );
+            return Err(Error::invalid("sync-nodes", message));
+        }
+        Ok(Some(first.node))
+    }
+}
+
+impl Engine {
+    /// Makes a sync.
+    pub async fn create_sync(&self, name: Name, spec: SyncSpec, actor: &str) -> Result<Sync> {
+        let spec = self.checked(spec).await?;
+        let now = self.clock().now();
+        let sync = Sync { name, spec, created_at: now, updated_at: now, revision: 1 };
+        let event = NewEvent::new("sync.created", actor, format!("Sync {} was made", sync.name))
+            .sync(&sync.name)
+            .plugin(&sync.spec.plugin);
+        self.db().add_sync(&sync, event).await?;
+        Ok(sync)
+    }
+
+    /// Changes a sync. `revision` is the one that the caller read. A run under way goes on as it began.
+    pub async fn change_sync(
+        &self,
+        name: &Name,
+        spec: SyncSpec,
+        revision: Option<i64>,
+        actor: &str,
+    ) -> Result<Sync> {
+        let spec = self.checked(spec).await?;
+        let mut sync = self.db().sync(name).await?;
+        sync.revision = revision.unwrap_or(sync.revision);
+        sync.spec = spec;
+        sync.updated_at = self.clock().now();
+        let event = NewEvent::new("sync.changed", actor, format!("Sync {name} was changed")).sync(name);
+        Ok(self.db().update_sync(&sync, event).await?)
+    }
+
+    /// Removes a sync. What it put on its targets stays. Refused while a schedule or an unfinished run needs it.
+    pub async fn remove_sync(&self, name: &Name, actor: &str) -> Result<()> {
+        let event = NewEvent::new("sync.removed", actor, format!("Sync {name} was removed")).sync(name);
+        Ok(self.db().remove_sync(name, event).await?)
+    }
+
+    /// Throws the plugin's cursor of a sync away, so that its next run reads everything.
+    pub async fn clear_cursor(&self, name: &Name, actor: &str) -> Result<()> {
+        let event = NewEvent::new("sync.cursor-cleared", actor, format!("The cursor of sync {name} was thrown away"))
+            .sync(name);
+        Ok(self.db().clear_cursor(name, event).await?)
+    }
+
+    async fn checked(&self, mut spec: SyncSpec) -> Result<SyncSpec> {
+        sort_and_check_names("source", &mut spec.sources)?;
+        sort_and_check_names("target", &mut spec.targets)?;
+        if !(1..=20).contains(&spec.max_attempts) {
+            let message = format!("max_attempts of {}: use 1 to 20", spec.max_attempts);
+            return Err(Error::invalid("sync-attempts", message));
+        }
+        let percents = [spec.limits.max_delete_percent, spec.limits.max_change_percent];
+        if let Some(percent) = percents.into_iter().flatten().find(|percent| *percent > 100) {
+            return Err(Error::invalid("sync-limits", format!("a limit of {percent} percent: use 0 to 100")));
+        }
+        let plugin = self.plugin(&spec.plugin).await.map_err(|error| match error {
+            Error::NotFound { name, .. } => {
+                Error::invalid("sync-plugin", format!("there is no plugin {name:?}: install it first"))
+            }
+            other => other,
+        })?;
+        if plugin.world == "file-sync" && (spec.sources.is_empty() || spec.targets.is_empty()) {
+            let message = format!("plugin {} fills targets from sources: name at least one of each", plugin.name);
+            return Err(Error::invalid("sync-bindings", message));
+        }
+        settings::check(&plugin, &spec.settings)?;
+        self.bindings(&spec).await?.bound_to()?;
+        Ok(spec)
+    }
+
+    /// Looks up what a sync names.
+    pub(crate) async fn bindings(&self, spec: &SyncSpec) -> Result<Bindings> {
+        let stores = self.db().stores().await?;
+        let collections = self.db().collections().await?;
+        let store = |name: &Name| stores.iter().find(|store| store.name == *name).cloned();
+        let mut sources = Vec::new();
+        for name in &spec.sources {
+            let collection = collections.iter().find(|collection| collection.name == *name).cloned();
+            let found = store(collection.as_ref().map_or(name, |collection| &collection.store));
+            let missing = || {
+                let message = format!("source {name:?} is neither a collection nor a store: register it first");
+                Error::invalid("sync-source", message)
+            };
+            sources.push(ResolvedSource { name: name.clone(), collection, store: found.ok_or_else(missing)? });
+        }
+        let mut targets = Vec::new();
+        for name in &spec.targets {
+            let missing = || {
+                let message = format!("target {name:?} is not a store: register it first");
+                Error::invalid("sync-target", message)
+            };
+            targets.push(store(name).ok_or_else(missing)?);
+        }
+        for source in &sources {
+            if let Some(target) = targets.iter().find(|target| target.name == source.store.name) {
+                let message = format!(
+                    "store {:?} is a target and holds source {:?}: a sync cannot fill what it reads",
+                    target.name, source.name
+                );
+                return Err(Error::invalid("sync-loop", message));
+            }
+        }
+        check_nesting(&sources, &targets)?;
+        Ok(Bindings { sources, targets })
+    }
+}
+
+/// Two targets, or a target and a source, of which one lies in the other, would see each other's files.
+fn check_nesting(sources: &[ResolvedSource], targets: &[StoreRecord]) -> Result<()> {
+    for (at, target) in targets.iter().enumerate() {
+        let others = targets[at + 1..].iter().chain(sources.iter().map(|source| &source.store));
+        for other in others.filter(|other| other.name != target.name) {
+            let (a, b) = (std::path::Path::new(&target.path), std::path::Path::new(&other.path));
+            if a.starts_with(b) || b.starts_with(a) {
+                let message = format!(
+                    "store {} ({}) and store {} ({}) lie in each other: a sync needs folders apart",
+                    target.name, target.path, other.name, other.path
+                );
+                return Err(Error::invalid("sync-nesting", message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sort_and_check_names(what: &str, names: &mut [Name]) -> Result<()> {
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(Error::invalid("sync-names", format!("{what} {:?} is named twice", pair[0]))),
+    }
+}

@@ -1,0 +1,149 @@
+//! The road of a run on folders named on a command line: the same sandbox and pipeline, no server, no database.
+//!
+//! For authors of plugins. What it finds is what a run would find; with `apply` it is what a run would do.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use syncline_domain::{
+    Failure, Name, RelPath,
+    clock::Clock,
+    guard::{self, Excess, GuardLimits},
+    ids::RunId,
+    log::LogLine,
+    operation::Operation,
+    plugin::{Manifest, SandboxLimits},
+    run::{Counts, TargetResult},
+    sync::{Compare, Verify},
+};
+use syncline_files::{FolderStore, Source, Target, digests::NoDigests};
+use syncline_sandbox::{Allocation, Sandbox, SandboxConfig};
+
+use crate::{
+    Result, settings,
+    pipeline::{
+        files::{FileJob, JobSource, JobTarget, sum},
+        journal::Journal,
+    },
+    worker::Control,
+};
+
+/// What is tried out on what.
+#[derive(Debug, Clone)]
+pub struct TryOut {
+    /// The package.
+    pub package: Vec<u8>,
+    /// Folders to read, by the names that the plugin sees.
+    pub sources: Vec<(Name, PathBuf)>,
+    /// Folders to fill.
+    pub targets: Vec<(Name, PathBuf)>,
+    /// Settings of the sync.
+    pub settings: serde_json::Value,
+    /// Whether to make it so.
+    pub apply: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TryReport {
+    /// What the package says of itself. It was granted all that it asks for.
+    pub plugin: Manifest,
+    /// What was done, or would be.
+    pub counts: Counts,
+    /// The same for each target.
+    pub targets: Vec<TargetResult>,
+    /// Each change.
+    pub operations: Vec<Operation>,
+    /// What the plugin and the host wrote.
+    pub log: Vec<LogLine>,
+    /// Limits of a sync with default settings that the difference exceeds: nothing was done then.
+    pub excesses: Vec<Excess>,
+    /// Why it did not work.
+    pub failure: Option<Failure>,
+}
+
+/// Tries a plugin out.
+pub async fn try_out(what: TryOut, clock: Arc<dyn Clock>) -> Result<TryReport> {
+    let package = Sandbox::inspect(&what.package)?;
+    let manifest = package.manifest;
+    let control = Arc::new(Control::new(Duration::from_secs(365 * 24 * 3_600)));
+    let journal = Arc::new(Journal::new(Arc::clone(&clock), Arc::clone(&control)));
+    let sandbox = Sandbox::new(SandboxConfig {
+        cache: None,
+        allocation: Allocation::OnDemand,
+        concurrency: 1,
+        clock: Arc::clone(&clock),
+    })?;
+    let bytes = what.package.clone();
+    let plugin = sandbox.load(&package.digest, async move || Ok(bytes)).await?;
+    let given = if what.settings.is_null() { serde_json::json!({}) } else { what.settings.clone() };
+    settings::check_by(&manifest, SandboxLimits::default().settings_bytes, &given)?;
+    let job = FileJob {
+        sandbox,
+        plugin,
+        run: RunId::new(clock.now()),
+        cursor: None,
+        settings: settings::text(&manifest, &given)?,
+        allowed: manifest.wants.clone(),
+        limits: SandboxLimits::default(),
+        allow_removal: true,
+        sources: sources(&what.sources)?,
+        targets: targets(&what.targets),
+        compare: Compare::Quick,
+        verify: Verify::Full,
+        fsync: false,
+        digests: Arc::new(NoDigests),
+        journal: Arc::clone(&journal),
+        control,
+    };
+    let mut report = TryReport {
+        plugin: manifest,
+        counts: Counts::default(),
+        targets: Vec::new(),
+        operations: Vec::new(),
+        log: Vec::new(),
+        excesses: Vec::new(),
+        failure: None,
+    };
+    if let Err(error) = road(&job, what.apply, &mut report).await {
+        report.failure = Some(error.into_failure());
+    }
+    journal.close();
+    report.counts = sum(&report.targets);
+    report.counts.passed_over = journal.passed_over_count();
+    (report.log, report.operations) = journal.take();
+    Ok(report)
+}
+
+async fn road(job: &FileJob, apply: bool, report: &mut TryReport) -> Result<()> {
+    let answer = job.declare().await?;
+    let difference = job.difference(answer.declarations).await?;
+    report.excesses = guard::check(&GuardLimits::default(), &difference.sizes());
+    if apply && report.excesses.is_empty() {
+        report.targets = job.apply(difference).await?;
+    } else {
+        job.record_planned(&difference);
+        report.targets = difference.planned();
+    }
+    Ok(())
+}
+
+fn sources(folders: &[(Name, PathBuf)]) -> Result<Vec<JobSource>> {
+    let open = |(name, path): &(Name, PathBuf)| {
+        let store = Arc::new(FolderStore::open_unmarked(name.clone(), path)?);
+        let source = Source { name: name.clone(), store, prefix: RelPath::root() };
+        let labels = BTreeMap::from([("collection".to_owned(), name.to_string())]);
+        Ok(JobSource { source, labels })
+    };
+    folders.iter().map(open).collect()
+}
+
+fn targets(folders: &[(Name, PathBuf)]) -> Vec<JobTarget> {
+    let open = |(name, path): &(Name, PathBuf)| JobTarget {
+        name: name.clone(),
+        labels: BTreeMap::from([("store".to_owned(), name.to_string())]),
+        target: FolderStore::open_unmarked(name.clone(), path)
+            .map(|store| Target { name: name.clone(), store: Arc::new(store) }),
+    };
+    folders.iter().map(open).collect()
+}

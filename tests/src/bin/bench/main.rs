@@ -1,0 +1,49 @@
+//! `make bench`: Syncline beside `cp`, `rsync` and `rclone`, in one run, in turns, several times.
+//!
+//! Measured is the whole road as an operator takes it: started through the API, plugin in the sandbox, journal, digests and
+//! verification on. Every destination is compared with its source by `rsync -anci` afterwards.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a program for people at a terminal")]
+
+mod bed;
+mod cases;
+mod figures;
+
+use std::path::PathBuf;
+
+use bed::Bed;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut repetitions = 5;
+    let mut files = 100_000;
+    let mut only = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|text| text.parse().ok());
+        match argument.as_str() {
+            "--repetitions" => repetitions = number().unwrap_or(repetitions),
+            "--files" => files = number().unwrap_or(files),
+            case => only.push(case.to_owned()),
+        }
+    }
+    let wanted = |case: &str| only.is_empty() || only.iter().any(|one| one == case);
+    println!("{}", figures::machine());
+    for (place, folder) in [("tmpfs", PathBuf::from("/dev/shm")), ("disk", std::env::temp_dir())] {
+        if !wanted(place) && !only.iter().all(|one| one != "tmpfs" && one != "disk") {
+            continue;
+        }
+        let bed = Bed::new(&folder, repetitions);
+        println!("\n## {place} ({repetitions} repetitions, in turns; median seconds, best in brackets)\n");
+        if wanted("many") {
+            cases::many_files(&bed, files);
+        }
+        if wanted("fan-out") {
+            cases::fan_out(&bed, files / 5, 8);
+        }
+        if wanted("large") {
+            cases::one_large_file(&bed, 1 << 30);
+        }
+        if wanted("memory") && place == "tmpfs" {
+            cases::memory(&bed, files * 10);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A `syncline serve` of one's own.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use crate::{api::Api, programs};
+
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// URL of a database; the embedded one if absent.
+    pub database: Option<String>,
+    /// More arguments of `syncline serve`.
+    pub arguments: Vec<String>,
+}
+
+/// A running server. Killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    /// Its address.
+    pub url: String,
+    /// Its data folder.
+    pub data: PathBuf,
+}
+
+impl Server {
+    /// Starts a server on `data` with the embedded database and waits until it listens.
+    pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &Options::default())
+    }
+
+    /// Starts a server and waits until it listens.
+    pub fn start_with(data: &Path, options: &Options) -> Self {
+        Self::try_start(data, options).unwrap_or_else(|log| panic!("the server did not start:\n{log}"))
+    }
+
+    /// Starts a server that may refuse; answers what it said then.
+    pub fn try_start(data: &Path, options: &Options) -> Result<Self, String> {
+        let mut command = Command::new(programs::binary("syncline"));
+        command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]);
+        if let Some(url) = &options.database {
+            command.args(["--database", url]);
+        }
+        command.args(&options.arguments).stdout(Stdio::piped()).stdin(Stdio::null());
+        let log = data.with_extension("log");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log can be made");
+        let mut child = command.stderr(file).spawn().expect("the server can be started");
+        let mut stdout = BufReader::new(child.stdout.take().expect("its output is a pipe"));
+        let mut line = String::new();
+        while stdout.read_line(&mut line).is_ok_and(|read| read > 0) {
+            if let Some((_, url)) = line.trim().split_once("listening on ") {
+                let url = url.to_owned();
+                return Ok(Self { child, _stdout: stdout, url, data: data.to_owned() });
+            }
+            line.clear();
+        }
+        // Its output is closed: it ended, or is about to.
+        child.wait().expect("a child can be waited for");
+        let mut text = String::new();
+        std::fs::File::open(&log).and_then(|mut file| file.read_to_string(&mut text)).expect("a log can be read");
+        Err(text)
+    }
+
+    /// Its API with the admin token that its first start left.
+    pub fn api(&self) -> Api {
+        let token = std::fs::read_to_string(self.data.join("admin.token")).expect("the first start left a token");
+        Api::new(&self.url, token.trim())
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the server runs");
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// SIGTERM; answers its exit code once it has ended.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server runs");
+        self.child.wait().expect("a child can be waited for").code()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
