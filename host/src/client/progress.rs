@@ -1,0 +1,90 @@
+//! Waiting for a run, with a bar for whoever looks.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use syncline_domain::{
+    ids::RunId,
+    run::{Run, RunState},
+};
+
+use super::{Answer, Client, summary};
+use crate::{
+    outcome::{CliError, Exit, Result},
+    output::Output,
+};
+
+/// How often the run is looked at: quick at first, since most runs that are waited for are short.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LATER_LOOKS: Duration = Duration::from_millis(500);
+
+/// Waits until a run is over or held, prints it, and says so by the exit code.
+pub fn wait_and_show(client: &Client, out: Output, id: RunId, at_most: Option<Duration>) -> Result<Exit> {
+    let (answer, run) = wait(client, out, id, at_most)?;
+    out.show(&answer, summary::details)?;
+    if run.state == RunState::Held {
+        out.note(format!("\nHeld. Look at it with `syncline run operations {id}`, then `syncline run approve {id}` or"));
+        out.note(format!("`syncline run reject {id}`."));
+    }
+    if run.state == RunState::Partial {
+        out.note(format!("\nSee what failed: `syncline run operations {id} --state failed`; then `syncline run retry {id}`."));
+    }
+    Ok(Exit::of_run(run.state))
+}
+
+/// Waits until a run is over or held.
+pub fn wait(client: &Client, out: Output, id: RunId, at_most: Option<Duration>) -> Result<(Answer, Run)> {
+    let began = Instant::now();
+    let bar = Bar::new(out);
+    let mut pause = FIRST_LOOK;
+    loop {
+        let answer = client.get(&format!("/api/v1/runs/{id}"))?;
+        let run: Run = answer.parse()?;
+        if run.state.is_final() || run.state == RunState::Held {
+            bar.clear();
+            return Ok((answer, run));
+        }
+        bar.show(&run);
+        if let Some(limit) = at_most.filter(|limit| began.elapsed() >= *limit) {
+            bar.clear();
+            let message = format!("run {id} is still {} after {} s: it goes on", run.state, limit.as_secs());
+            return Err(CliError::failed(message).hint(format!("wait on with `syncline run wait {id}`")));
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(LATER_LOOKS);
+    }
+}
+
+struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    fn new(out: Output) -> Self {
+        Self(out.shows_progress().then(|| ProgressBar::new(0).with_style(style())))
+    }
+
+    fn show(&self, run: &Run) {
+        let Some(bar) = &self.0 else { return };
+        bar.set_length(run.progress.operations_total.max(1));
+        bar.set_position(run.progress.operations_done);
+        let reason = run.reason.as_deref().filter(|_| run.state == RunState::Queued);
+        let text = match reason {
+            Some(reason) => format!("queued: {reason}"),
+            None => summary::progress(run),
+        };
+        bar.set_message(crate::output::plain(&text));
+        bar.tick();
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} [{bar:30}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
+}
