@@ -44,7 +44,8 @@ struct Inner {
     pools: Pools,
     clock: Arc<dyn Clock>,
     node: NodeId,
-    key: RwLock<SecretKey>,
+    /// The key of the secrets, and the next one while a rotation is under way.
+    keys: RwLock<Vec<SecretKey>>,
     signal: watch::Sender<i64>,
     /// SQLite: held as long as the database is open, so that no second process opens it.
     lock: Mutex<Option<File>>,
@@ -74,7 +75,8 @@ impl Db {
             )));
         };
         let (signal, _) = watch::channel(0);
-        let inner = Inner { pools, clock, node, key: RwLock::new(key), signal, lock: Mutex::new(lock) };
+        let inner =
+            Inner { pools, clock, node, keys: RwLock::new(vec![key]), signal, lock: Mutex::new(lock) };
         let db = Self { inner: Arc::new(inner) };
         if let Err(error) = db.begin_use().await {
             db.close().await;
@@ -106,12 +108,25 @@ impl Db {
         self.inner.clock.now()
     }
 
-    pub(crate) fn key(&self) -> SecretKey {
-        self.inner.key.read().clone()
+    /// The key that this database was opened with, or that was rotated to.
+    pub(crate) fn key(&self) -> Result<SecretKey> {
+        let missing = || Error::Key("no key of the secrets is known".to_owned());
+        self.inner.keys.read().first().cloned().ok_or_else(missing)
     }
 
-    pub(crate) fn replace_key(&self, key: SecretKey) {
-        *self.inner.key.write() = key;
+    /// The key of this id, if it is known.
+    pub(crate) fn key_of(&self, id: &str) -> Option<SecretKey> {
+        self.inner.keys.read().iter().find(|key| key.key_id() == id).cloned()
+    }
+
+    /// Learns a key that secrets may be under from now on.
+    pub(crate) fn learn_key(&self, key: SecretKey) {
+        self.inner.keys.write().push(key);
+    }
+
+    /// Forgets all keys but this one.
+    pub(crate) fn use_key(&self, key: SecretKey) {
+        *self.inner.keys.write() = vec![key];
     }
 
     pub(crate) fn signal(&self) -> &watch::Sender<i64> {

@@ -31,8 +31,7 @@ impl Db {
     ) -> Result<SecretRecord> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Secrets).await?;
-        let key = self.key();
-        refuse_other_key(&mut tx, &key).await?;
+        let key = key_in_use(self, &mut tx).await?;
         let query = sql(concat!(
             "INSERT INTO secrets (key_id, body, ",
             columns!(),
@@ -64,11 +63,8 @@ impl Db {
         let query = sql("SELECT name, key_id, body FROM secrets WHERE name = $1");
         let row = query.bind(name).row(&mut self.read().await?).await?.or_not_found("secret", name)?;
         let row = row.of("secrets", "name");
-        let key = self.key();
         let key_id: String = row.get("key_id")?;
-        if key_id != key.key_id() {
-            return Err(other_key(&key_id, &key));
-        }
+        let Some(key) = self.key_of(&key_id) else { return Err(other_key(&key_id, &self.key()?)) };
         key.open(name.as_str(), &row.get::<Vec<u8>>("body")?)
     }
 
@@ -90,8 +86,7 @@ impl Db {
     pub async fn rotate_key(&self, new: &SecretKey, event: NewEvent) -> Result<u64> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Secrets).await?;
-        let old = self.key();
-        refuse_other_key(&mut tx, &old).await?;
+        let old = key_in_use(self, &mut tx).await?;
         let rows = sql("SELECT name, body FROM secrets ORDER BY name {for update}").rows(&mut tx).await?;
         let mut count = 0;
         for row in &rows {
@@ -103,23 +98,26 @@ impl Db {
             count += query.execute(&mut tx).await?;
         }
         tx.event(event);
+        // Known before the commit: whoever is left in the middle of it, or never hears how it ended, reads on with either.
+        self.learn_key(new.clone());
         tx.commit().await?;
-        self.replace_key(new.clone());
+        self.use_key(new.clone());
         Ok(count)
     }
 }
 
 /// [`Error::Key`] if there are secrets under another key than this database was opened with.
 pub(crate) async fn check_key(db: &Db) -> Result<()> {
-    refuse_other_key(&mut db.read().await?, &db.key()).await
+    key_in_use(db, &mut db.read().await?).await.map(drop)
 }
 
-async fn refuse_other_key(session: &mut Session, key: &SecretKey) -> Result<()> {
+/// The key that the secrets are under; [`Error::Key`] if it is not known here.
+async fn key_in_use(db: &Db, session: &mut Session) -> Result<SecretKey> {
+    let current = db.key()?;
     let query = sql("SELECT name, key_id FROM secrets WHERE key_id <> $1 LIMIT 1");
-    match query.bind(key.key_id()).row(session).await? {
-        None => Ok(()),
-        Some(row) => Err(other_key(&row.of("secrets", "name").get::<String>("key_id")?, key)),
-    }
+    let Some(row) = query.bind(current.key_id()).row(session).await? else { return Ok(current) };
+    let other: String = row.of("secrets", "name").get("key_id")?;
+    db.key_of(&other).ok_or_else(|| other_key(&other, &current))
 }
 
 fn other_key(stored: &str, key: &SecretKey) -> Error {

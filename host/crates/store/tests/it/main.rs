@@ -1,0 +1,19 @@
+//! The store on both engines: a module for each of its own, every test run on SQLite and on PostgreSQL.
+
+mod claims;
+mod crash;
+mod decisions;
+mod events;
+mod history;
+mod lab;
+mod leases;
+mod machinery;
+mod open;
+mod places;
+mod plugins;
+mod postgres;
+mod runs;
+mod schedules;
+mod secrets;
+mod syncs;
+mod tokens;
