@@ -30,7 +30,7 @@ impl FileSync for DistributionFiles {
 
 fn declare(plan: &Plan) -> Result<()> {
     for tree in &plan.trees {
-        Tree::of(&tree.collection)
+        Tree::of(tree.collection)
             .including(tree.include)
             .excluding(tree.exclude)
             .at(tree.folder)

@@ -21,7 +21,7 @@ pub(crate) struct World {
     pub(crate) contract: semver::Version,
 }
 
-/// What the bindings in this module say that it implements. `None` if it has no bindings.
+/// What the bindings in this module say that it implements. `None` if it exports nothing of the contract.
 pub(crate) fn world(module: &[u8]) -> Result<Option<World>> {
     for payload in Parser::new(0).parse_all(module) {
         let Payload::CustomSection(section) = payload.context("the compiler's output is no module")? else {
@@ -34,6 +34,10 @@ pub(crate) fn world(module: &[u8]) -> Result<Option<World>> {
             "the bindings in the module cannot be read: build tool and SDK differ too much in version",
         )?;
         let world = &resolve.worlds[world];
+        // Bindings describe the imports once more by themselves, for modules of which something exports nothing.
+        if world.exports.is_empty() {
+            continue;
+        }
         let package = world.package.map(|id| &resolve.packages[id].name);
         let contract = package.filter(|name| is_contract(name)).and_then(|name| name.version.clone());
         if let Some(contract) = contract {

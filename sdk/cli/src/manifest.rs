@@ -90,22 +90,24 @@ impl Manifest {
             bail!("this is no WebAssembly component: give the file that `syncline-plugin build` wrote");
         }
         let mut depth = 0_u32;
-        let mut found = None;
+        let mut found = Vec::new();
         for payload in Parser::new(0).parse_all(package) {
             match payload.context("this component is damaged or cut off: build it again")? {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) if depth > 0 => depth -= 1,
                 Payload::CustomSection(section) if depth == 0 && section.name() == SECTION => {
-                    if found.replace(section.data()).is_some() {
-                        bail!("this component has two manifests: build it again");
-                    }
+                    found.push(section.data())
                 }
                 _ => {}
             }
         }
-        let json = found.with_context(|| {
-            format!("this component has no section `{SECTION}`: it was not made by `syncline-plugin build`")
-        })?;
+        let json = match found[..] {
+            [json] => json,
+            [] => {
+                bail!("this component has no section `{SECTION}`: it was not made by `syncline-plugin build`")
+            }
+            _ => bail!("this component has several manifests: build it again"),
+        };
         serde_json::from_slice(json).with_context(|| format!("the section `{SECTION}` holds no manifest"))
     }
 }
@@ -142,7 +144,7 @@ mod tests {
         let package = manifest("outer").put_into(outer).unwrap();
         assert_eq!(Manifest::read_from(&package).unwrap(), manifest("outer"));
         let twice = manifest("outer").put_into(package).unwrap();
-        assert!(Manifest::read_from(&twice).unwrap_err().to_string().contains("two manifests"));
+        assert!(Manifest::read_from(&twice).unwrap_err().to_string().contains("several manifests"));
     }
 
     #[test]

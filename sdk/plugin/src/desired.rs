@@ -74,7 +74,7 @@ fn strings<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Vec<String> {
 /// # fn example() -> syncline_plugin::Result<()> {
 /// use syncline_plugin::{Tree, targets};
 ///
-/// Tree::of("patches").folder("windows").including(["**/*.msu"]).at("updates").stage(1).declare(&targets())
+/// Tree::of("patches").folder("windows").including(["**/*.msu"]).at("updates").stage(1).declare(targets())
 /// # }
 /// ```
 #[derive(Debug, Clone)]
@@ -215,7 +215,7 @@ pub fn declare_files<T: AsRef<str>>(
 /// # fn example() -> syncline_plugin::Result<()> {
 /// use syncline_plugin::{Content, targets};
 ///
-/// Content::of("hello\n")?.declare("greeting.txt", 0, &targets())
+/// Content::of("hello\n")?.declare("greeting.txt", 0, targets())
 /// # }
 /// ```
 #[derive(Debug)]
