@@ -1,0 +1,100 @@
+//! Large files go on where an earlier attempt stopped; stopping leaves no half file anywhere.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use syncline_domain::{Failure, FailureKind, operation::OperationState};
+
+use crate::harness::*;
+
+const MIB: usize = 1_024 * 1_024;
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// Stops when so many bytes were read from the library.
+fn stop_after(read: &Arc<AtomicU64>, bytes: usize) -> Recorder {
+    let read = Arc::clone(read);
+    Recorder::hooked(move |_| {
+        if read.load(Ordering::SeqCst) >= bytes as u64 {
+            return Err(Failure::stopped("cancelled", "the run is cancelled"));
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_large_file_is_read_on_from_where_it_stopped() {
+    let mut world = World::new(2);
+    let content = noise(20 * MIB + 17);
+    put(world.library().join("large"), &content);
+    let read = Counting::library(&mut world);
+    let outcome = world.sync_with(&world.mirror(), &Default::default(), stop_after(&read, 12 * MIB));
+    assert_eq!(outcome.lines(OperationState::Skipped).len(), 4);
+    assert_eq!(outcome.results[0].failure.as_ref().unwrap().kind, FailureKind::Stopped);
+    assert!(!world.target(0).join("large").exists(), "no half file under its name");
+    assert_eq!(temporary_files(&world.target(0)).len(), 1);
+    read.store(0, Ordering::SeqCst);
+    let outcome = world.sync_with(&world.mirror(), &full(), Recorder::default());
+    outcome.assert_done();
+    assert_eq!(read.load(Ordering::SeqCst) as usize, 8 * MIB + 17);
+    assert_eq!(outcome.bytes as usize, 2 * (8 * MIB + 17));
+    assert_eq!(std::fs::read(world.target(1).join("large")).unwrap(), content);
+    world.assert_mirrored();
+}
+
+#[test]
+fn what_was_left_of_another_version_is_not_gone_on_with() {
+    let mut world = World::new(1);
+    put(world.library().join("large"), noise(16 * MIB));
+    let read = Counting::library(&mut world);
+    world.sync_with(&world.mirror(), &Default::default(), stop_after(&read, 10 * MIB));
+    let mut content = noise(16 * MIB);
+    content[0] ^= 1;
+    put(world.library().join("large"), &content);
+    set_time(world.library().join("large"), 77);
+    world.sync_with(&world.mirror(), &full(), Recorder::default()).assert_done();
+    assert_eq!(std::fs::read(world.target(0).join("large")).unwrap(), content);
+    world.assert_mirrored();
+}
+
+#[test]
+fn stale_temporary_files_go() {
+    let world = World::new(1);
+    put(world.library().join("file"), "x");
+    put(world.target(0).join(".syncline/tmp/s-old"), "junk");
+    put(world.target(0).join(".syncline/tmp/r-0123"), "junk");
+    world.sync(&world.mirror()).assert_done();
+    world.assert_mirrored();
+}
+
+#[test]
+fn stopping_between_files_tells_the_rest_as_skipped_and_a_later_run_ends_it() {
+    let world = World::new(2);
+    for number in 0..1_000 {
+        put(world.library().join(format!("d{}/{number}", number % 7)), noise(100));
+    }
+    std::fs::create_dir_all(world.target(0).join("stranger")).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (seen, set) = (Arc::clone(&stop), Arc::clone(&stop));
+    let recorder = Recorder {
+        on_finished: Some(Box::new(move |count| set.store(count > 300, Ordering::SeqCst))),
+        ..Recorder::hooked(move |_| match seen.load(Ordering::SeqCst) {
+            true => Err(Failure::stopped("shutdown", "the host stops")),
+            false => Ok(()),
+        })
+    };
+    let outcome = world.sync_with(&world.mirror(), &Default::default(), recorder);
+    let (done, skipped) = (outcome.lines(OperationState::Done), outcome.lines(OperationState::Skipped));
+    assert!(!done.is_empty() && !skipped.is_empty());
+    assert_eq!(outcome.lines(OperationState::Failed), Vec::<String>::new());
+    assert!(world.target(0).join("stranger").exists(), "removals come last");
+    assert_eq!(temporary_files(&world.target(0)), Vec::<std::path::PathBuf>::new());
+    world.sync(&world.mirror()).assert_done();
+    world.assert_mirrored();
+}
