@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut() {
-        let (mut log, seen) = context(SandboxLimits::default());
+        let (mut log, seen) = context(SandboxLimits { log_bytes: 1 << 20, ..Default::default() });
         let field = Label { name: "n".repeat(2_000), value: "v".repeat(2_000) };
         log.write(LogLevel::Info, &"m".repeat(5_000), vec![field; 40], Instant::now());
         let seen = seen.0.lock();

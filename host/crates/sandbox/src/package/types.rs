@@ -143,3 +143,39 @@ impl Writer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(wit: &str) -> String {
+        let mut resolve = Resolve::default();
+        resolve.push_source("test.wit", &format!("package a:b; interface i {{ {wit} }}")).unwrap();
+        let interface = resolve.interfaces.iter().next().unwrap().1;
+        signature(&resolve, interface.functions.values().last().unwrap())
+    }
+
+    #[test]
+    fn types_are_written_out_whatever_they_are_called() {
+        let plain = function(
+            "f: func(a: list<record-of>) -> result<_, string>; record record-of { x: u8, y: option<f32> }",
+        );
+        assert_eq!(plain, "func(a: list<record {x: u8, y: option<f32>}>) -> result<_, string>");
+        let renamed = "type text = string; record other { x: u8, y: option<f32> } f: func(a: list<other>) -> result<_, text>;";
+        assert_eq!(function(renamed), plain);
+        let resource = function("resource r { m: func(e: e); } enum e { one, two }");
+        assert_eq!(resource, "func(self: borrow<r>, e: enum {one, two})");
+    }
+
+    #[test]
+    fn a_type_of_any_size_is_no_bomb() {
+        // Each level names the one before twice: written out in full it would have 2^60 parts.
+        let mut types = "type t0 = u8;".to_owned();
+        for level in 1..=60 {
+            types += &format!("type t{level} = tuple<t{0}, t{0}>;", level - 1);
+        }
+        let written = function(&format!("{types} f: func(a: t60);"));
+        assert!((LONGEST..2 * LONGEST).contains(&written.len()), "{} bytes", written.len());
+        assert!(shown(&written).len() < 2 * SHOWN);
+    }
+}
