@@ -77,7 +77,9 @@ impl Where {
     fn find(self) -> Result<Found> {
         let file = self.config.as_deref().map(Values::read).transpose()?.unwrap_or_default();
         let data = self.data.or(file.data).ok_or_else(|| {
-            CliError::usage("a data folder is missing: give --data, SYNCLINE_DATA, or --config with `data` in it")
+            CliError::usage(
+                "a data folder is missing: give --data, SYNCLINE_DATA, or --config with `data` in it",
+            )
         })?;
         Ok(Found { data, database: self.database.or(file.database) })
     }
@@ -106,7 +108,11 @@ pub fn run(action: Action, out: Output) -> Result<Exit> {
 
 async fn token(found: &Found, out: Output) -> Result<Exit> {
     let file = admin::replace_token(&found.place()).await.map_err(failed)?;
-    report(out, &json!({ "file": file }), &format!("The new admin token is in {}; the one before has ended.", file.display()))
+    report(
+        out,
+        &json!({ "file": file }),
+        &format!("The new admin token is in {}; the one before has ended.", file.display()),
+    )
 }
 
 async fn backup(found: &Found, output: &Path, out: Output) -> Result<Exit> {
@@ -114,7 +120,11 @@ async fn backup(found: &Found, output: &Path, out: Output) -> Result<Exit> {
     if !made.with_database {
         out.note("The database is not in it: back PostgreSQL up with pg_dump, and keep both together.");
     }
-    let said = format!("Wrote {} ({}). It holds the key of the secrets: keep it safe.", output.display(), bytes(made.size));
+    let said = format!(
+        "Wrote {} ({}). It holds the key of the secrets: keep it safe.",
+        output.display(),
+        bytes(made.size)
+    );
     report(out, &json!({ "file": output, "size": made.size, "with_database": made.with_database }), &said)
 }
 
@@ -139,7 +149,9 @@ async fn upgrade(found: &Found, out: Output) -> Result<Exit> {
     let done = admin::upgrade(&found.place()).await.map_err(failed)?;
     let said = match &done.backup {
         None => format!("The database has schema {} already: nothing to do.", done.to),
-        Some(backup) => format!("From schema {} to {}. The state before is in {}.", done.from, done.to, backup.display()),
+        Some(backup) => {
+            format!("From schema {} to {}. The state before is in {}.", done.from, done.to, backup.display())
+        }
     };
     report(out, &json!({ "from": done.from, "to": done.to, "backup": done.backup }), &said)
 }
@@ -153,7 +165,11 @@ async fn rotate_key(found: &Found, out: Output) -> Result<Exit> {
 }
 
 fn report(out: Output, json: &serde_json::Value, said: &str) -> Result<Exit> {
-    if out.is_json() { out.line(json)? } else { out.line(said)? }
+    if out.is_json() {
+        out.line(json)?
+    } else {
+        out.line(said)?
+    }
     Ok(Exit::Ok)
 }
 

@@ -9,7 +9,8 @@ use crate::outcome::{CliError, Result};
 
 /// A length of time such as `90s`, `15m`, `1h30m` or `2d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is not a length of time: use numbers with s, m, h or d, such as 15m or 1h30m");
+    let bad =
+        || format!("{text:?} is not a length of time: use numbers with s, m, h or d, such as 15m or 1h30m");
     let mut rest = text.trim();
     let mut seconds: u64 = 0;
     if rest.is_empty() {
@@ -47,10 +48,14 @@ pub fn moment(text: &str, zone: &str) -> Result<Timestamp> {
         return Ok(at.timestamp());
     }
     let local: DateTime = text.parse().map_err(|_| {
-        CliError::usage(format!("{text:?} is not a moment: write it as 2026-12-01T02:00 or 2026-12-01T02:00:00Z"))
+        CliError::usage(format!(
+            "{text:?} is not a moment: write it as 2026-12-01T02:00 or 2026-12-01T02:00:00Z"
+        ))
     })?;
     let zone = TimeZone::get(zone).map_err(|_| {
-        CliError::usage(format!("time zone {zone:?} is not known: use an IANA name such as Europe/Lisbon, or UTC"))
+        CliError::usage(format!(
+            "time zone {zone:?} is not known: use an IANA name such as Europe/Lisbon, or UTC"
+        ))
     })?;
     zone.to_timestamp(local).map_err(|error| CliError::usage(format!("{text:?}: {error}")))
 }
@@ -101,11 +106,18 @@ mod tests {
     #[test]
     fn moments_in_every_way_of_writing() {
         let want: Timestamp = "2026-07-01T01:00:00Z".parse().unwrap();
-        for text in ["2026-07-01T01:00:00Z", "2026-07-01T02:00[Europe/Lisbon]", "2026-07-01T02:00", "2026-07-01 02:00"] {
+        for text in [
+            "2026-07-01T01:00:00Z",
+            "2026-07-01T02:00[Europe/Lisbon]",
+            "2026-07-01T02:00",
+            "2026-07-01 02:00",
+        ] {
             assert_eq!(moment(text, "Europe/Lisbon").unwrap(), want, "{text}");
         }
         assert!(moment("tomorrow", "UTC").unwrap_err().message.contains("2026-12-01T02:00"));
-        assert!(moment("2026-07-01T02:00", "Europe/Atlantis").unwrap_err().message.contains("Europe/Atlantis"));
+        assert!(
+            moment("2026-07-01T02:00", "Europe/Atlantis").unwrap_err().message.contains("Europe/Atlantis")
+        );
     }
 
     #[test]

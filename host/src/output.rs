@@ -52,7 +52,11 @@ impl Output {
     }
 
     /// Prints an answer: as it came for programs, rendered for people.
-    pub fn show<T: DeserializeOwned>(self, answer: &Answer, render: impl FnOnce(&T) -> String) -> Result<Exit> {
+    pub fn show<T: DeserializeOwned>(
+        self,
+        answer: &Answer,
+        render: impl FnOnce(&T) -> String,
+    ) -> Result<Exit> {
         if self.json {
             self.line(&answer.text)?;
         } else {

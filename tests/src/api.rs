@@ -112,6 +112,14 @@ impl Api {
         self.send(method, path, &[("content-type", "application/json")], body.to_string().as_bytes())
     }
 
+    /// Id of the node that answers.
+    #[track_caller]
+    pub fn node(&self) -> String {
+        let nodes = self.all("/nodes");
+        let node = nodes.iter().find(|node| node["answers"] == true).expect("a node answers");
+        node["id"].as_str().expect("a node has an id").to_owned()
+    }
+
     /// Uploads a package.
     pub fn upload(&self, package: &[u8]) -> Answer {
         self.send("POST", "/plugins", &[("content-type", "application/wasm")], package)

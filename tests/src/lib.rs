@@ -2,13 +2,20 @@
 //!
 //! * [`server`]: a `syncline serve` of one's own, killed or stopped as the test likes
 //! * [`api`]: its HTTP API
+//! * [`postgres`]: a PostgreSQL of one's own
 //! * [`tree`]: folders with real files, and the question whether two of them are the same
 //! * [`programs`]: where the binaries and plugins under test are
 //!
 //! Everything here panics with a message where something does not work: a test has nothing better to do.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed helper is a failed test"
+)]
 
 pub mod api;
+pub mod postgres;
 pub mod programs;
 pub mod server;
 pub mod tree;

@@ -48,7 +48,8 @@ impl Server {
         }
         command.args(&options.arguments).stdout(Stdio::piped()).stdin(Stdio::null());
         let log = data.with_extension("log");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log can be made");
+        let file =
+            std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log can be made");
         let mut child = command.stderr(file).spawn().expect("the server can be started");
         let mut stdout = BufReader::new(child.stdout.take().expect("its output is a pipe"));
         let mut line = String::new();
@@ -62,13 +63,16 @@ impl Server {
         // Its output is closed: it ended, or is about to.
         child.wait().expect("a child can be waited for");
         let mut text = String::new();
-        std::fs::File::open(&log).and_then(|mut file| file.read_to_string(&mut text)).expect("a log can be read");
+        std::fs::File::open(&log)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .expect("a log can be read");
         Err(text)
     }
 
     /// Its API with the admin token that its first start left.
     pub fn api(&self) -> Api {
-        let token = std::fs::read_to_string(self.data.join("admin.token")).expect("the first start left a token");
+        let token =
+            std::fs::read_to_string(self.data.join("admin.token")).expect("the first start left a token");
         Api::new(&self.url, token.trim())
     }
 

@@ -18,7 +18,8 @@ pub fn fill(folder: &Path, files: usize, most_bytes: usize, seed: u64) {
         fs::create_dir_all(&below).expect("a folder can be made");
         let size = random.random_range(0..=most_bytes);
         let from = random.random_range(0..=most_bytes - size);
-        fs::write(below.join(format!("f{number:06}.bin")), &bytes[from..from + size]).expect("a file can be written");
+        fs::write(below.join(format!("f{number:06}.bin")), &bytes[from..from + size])
+            .expect("a file can be written");
     }
 }
 

@@ -87,7 +87,8 @@ pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
 
 impl Filter {
     fn query(&self) -> Vec<(&'static str, Option<String>)> {
-        let level = self.level.and_then(|level| level.to_possible_value()).map(|value| value.get_name().to_owned());
+        let level =
+            self.level.and_then(|level| level.to_possible_value()).map(|value| value.get_name().to_owned());
         vec![
             ("sync", self.sync.as_ref().map(Name::to_string)),
             ("run", self.run.map(|id| id.to_string())),
@@ -132,7 +133,9 @@ fn print_stream(stream: &mut impl BufRead, out: Output, last: &mut Option<i64>) 
             Ok(0) | Err(_) => return Ok(()),
             Ok(_) => {}
         }
-        let Some(data) = parser.line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])) else { continue };
+        let Some(data) = parser.line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])) else {
+            continue;
+        };
         if let Some(id) = parser.last_id {
             *last = Some(id);
         }
@@ -190,7 +193,14 @@ fn table(events: &[Event]) -> String {
 }
 
 fn one_line(Event { seq, at, event, .. }: &Event) -> String {
-    let text = format!("{seq} {} {:<5} {} by {}: {}", moment(*at), level(event.level), event.kind, event.actor, event.message);
+    let text = format!(
+        "{seq} {} {:<5} {} by {}: {}",
+        moment(*at),
+        level(event.level),
+        event.kind,
+        event.actor,
+        event.message
+    );
     plain(&text)
 }
 
@@ -201,7 +211,8 @@ mod tests {
     #[test]
     fn events_come_out_of_a_stream_with_comments_ids_and_several_data_lines() {
         let mut parser = Parser::default();
-        let lines = [": keep-alive", "", "id: 7", "event: event", "data: {\"a\":", "data: 1}", "", "data:x", ""];
+        let lines =
+            [": keep-alive", "", "id: 7", "event: event", "data: {\"a\":", "data: 1}", "", "data:x", ""];
         let found: Vec<String> = lines.into_iter().filter_map(|line| parser.line(line)).collect();
         assert_eq!(found, ["{\"a\":\n1}", "x"]);
         assert_eq!(parser.last_id, Some(7));

@@ -59,7 +59,8 @@ impl Client {
     pub fn new(base: &str, token: Option<String>, ca: Option<&[u8]>) -> Result<Self> {
         let base = base.trim_end_matches('/').to_owned();
         if !base.starts_with("http://") && !base.starts_with("https://") {
-            let message = format!("--url {base:?} is no address: write it as http://HOST:PORT or https://HOST:PORT");
+            let message =
+                format!("--url {base:?} is no address: write it as http://HOST:PORT or https://HOST:PORT");
             return Err(CliError::usage(message));
         }
         let mut tls = TlsConfig::builder();
@@ -148,13 +149,12 @@ impl Client {
         if !response.status().is_success() {
             return Err(refusal(response));
         }
-        let etag = response.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let text = response
-            .into_body()
-            .into_with_config()
-            .limit(MAX_ANSWER)
-            .read_to_string()
-            .map_err(|error| CliError::unreachable(format!("the answer of {} broke off: {error}", self.base)))?;
+        let etag =
+            response.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let text =
+            response.into_body().into_with_config().limit(MAX_ANSWER).read_to_string().map_err(|error| {
+                CliError::unreachable(format!("the answer of {} broke off: {error}", self.base))
+            })?;
         Ok(Answer { text, etag })
     }
 
@@ -176,7 +176,9 @@ impl Client {
     fn not_reached(&self, error: &ureq::Error) -> CliError {
         let error = CliError::unreachable(format!("cannot reach {}: {error}", self.base));
         if self.base.starts_with("https://") {
-            error.hint("is the server running there, and is its certificate one that --ca or the system trusts?")
+            error.hint(
+                "is the server running there, and is its certificate one that --ca or the system trusts?",
+            )
         } else {
             error.hint("is the server running there? Give its address with --url or SYNCLINE_URL")
         }
@@ -210,10 +212,15 @@ fn refusal(response: Response<Body>) -> CliError {
     let text = response.into_body().into_with_config().limit(1 << 20).read_to_string().unwrap_or_default();
     let problem: Problem = serde_json::from_str(&text).unwrap_or_default();
     let message = [problem.detail, problem.title].into_iter().find(|text| !text.is_empty());
-    let error = CliError::failed(crate::output::plain(&message.unwrap_or_else(|| format!("the server answered {status}"))));
+    let error = CliError::failed(crate::output::plain(
+        &message.unwrap_or_else(|| format!("the server answered {status}")),
+    ));
     match status.as_u16() {
-        401 => error.hint("give a token: --token-file FILE, or SYNCLINE_TOKEN_FILE or SYNCLINE_TOKEN in the environment"),
-        403 => error.hint("`syncline whoami` shows what this token allows; an administrator can make another one"),
+        401 => error.hint(
+            "give a token: --token-file FILE, or SYNCLINE_TOKEN_FILE or SYNCLINE_TOKEN in the environment",
+        ),
+        403 => error
+            .hint("`syncline whoami` shows what this token allows; an administrator can make another one"),
         412 => error.hint("it was changed meanwhile: try again"),
         301..=308 => error.hint("this address leads elsewhere: give the server's own address with --url"),
         _ => error,
@@ -246,7 +253,8 @@ mod tests {
 
     #[test]
     fn queries_carry_only_what_is_given_and_nothing_that_steers() {
-        let path = with_query("/x", &[("a", Some("1&b=2/é".into())), ("c", None), ("d", Some(String::new()))]);
+        let path =
+            with_query("/x", &[("a", Some("1&b=2/é".into())), ("c", None), ("d", Some(String::new()))]);
         assert_eq!(path, "/x?a=1%26b%3D2%2F%C3%A9&d=");
         assert_eq!(with_query("/x", &[("a", None)]), "/x");
     }

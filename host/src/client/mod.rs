@@ -55,9 +55,10 @@ impl Connection {
     pub fn client(&self) -> Result<Client> {
         let ca = match &self.ca {
             None => None,
-            Some(file) => {
-                Some(fs::read(file).map_err(|error| CliError::usage(format!("--ca {}: {error}", file.display())))?)
-            }
+            Some(file) => Some(
+                fs::read(file)
+                    .map_err(|error| CliError::usage(format!("--ca {}: {error}", file.display())))?,
+            ),
         };
         Client::new(&self.url, self.token()?, ca.as_deref())
     }

@@ -89,7 +89,8 @@ pub fn check(file: &Path, out: Output) -> Result<Exit> {
 pub fn try_out(what: Try, out: Output) -> Result<Exit> {
     let package = read(&what.file)?;
     let apply = what.apply;
-    let what = TryOut { package, sources: what.sources, targets: what.targets, settings: what.settings, apply };
+    let what =
+        TryOut { package, sources: what.sources, targets: what.targets, settings: what.settings, apply };
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| CliError::failed(format!("no threads can be started: {error}")))?;
     let report = runtime.block_on(try_out::try_out(what, Arc::new(SystemClock))).map_err(Error::into_failure);

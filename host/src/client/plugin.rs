@@ -185,7 +185,9 @@ fn ask(action: Action, client: &Client, out: Output) -> Result<Exit> {
         }
         Action::Enable { which } => out.show(&client.post_empty(&which.path("/enable"))?, details),
         Action::Disable { name } => out.show(&client.post_empty(&format!("{PATH}/{name}/disable"))?, details),
-        Action::Rollback { name } => out.show(&client.post_empty(&format!("{PATH}/{name}/rollback"))?, details),
+        Action::Rollback { name } => {
+            out.show(&client.post_empty(&format!("{PATH}/{name}/rollback"))?, details)
+        }
         Action::Remove { which } => {
             client.delete(&which.path(""))?;
             out.done(format!("Plugin {} was removed.", which.name))
@@ -195,7 +197,8 @@ fn ask(action: Action, client: &Client, out: Output) -> Result<Exit> {
 }
 
 fn install(file: &PathBuf, client: &Client, out: Output) -> Result<Exit> {
-    let package = std::fs::read(file).map_err(|error| CliError::failed(format!("{}: {error}", file.display())))?;
+    let package =
+        std::fs::read(file).map_err(|error| CliError::failed(format!("{}: {error}", file.display())))?;
     let answer = client.post_package(PATH, &package)?;
     out.show(&answer, details)?;
     let plugin = answer.parse::<Shown>()?.plugin;

@@ -26,7 +26,9 @@ pub fn wait_and_show(client: &Client, out: Output, id: RunId, at_most: Option<Du
     let (answer, run) = wait(client, out, id, at_most)?;
     out.show(&answer, summary::details)?;
     if run.state == RunState::Held {
-        out.note(format!("\nHeld. Look at it with `syncline run operations {id}`, then `syncline run approve {id}` or"));
+        out.note(format!(
+            "\nHeld. Look at it with `syncline run operations {id}`, then `syncline run approve {id}` or"
+        ));
         out.note(format!("`syncline run reject {id}`."));
     }
     if run.state == RunState::Partial {
@@ -86,5 +88,6 @@ impl Bar {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} [{bar:30}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template("{spinner} [{bar:30}] {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }

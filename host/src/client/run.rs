@@ -136,7 +136,8 @@ pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
         Action::Show { id } => out.show(&client.get(&format!("{PATH}/{id}"))?, summary::details),
         Action::Wait { id, timeout } => progress::wait_and_show(client, out, id, timeout),
         Action::Operations { id, target, state, paging } => {
-            let state = state.and_then(|state| state.to_possible_value()).map(|value| value.get_name().to_owned());
+            let state =
+                state.and_then(|state| state.to_possible_value()).map(|value| value.get_name().to_owned());
             let query = [("target", target.map(|name| name.to_string())), ("state", state)];
             client.show_list(out, &format!("{PATH}/{id}/operations"), &query, &paging, summary::operations)
         }
@@ -173,7 +174,12 @@ fn log(lines: &[LogLine]) -> String {
             LogSource::Host => "host",
             LogSource::Plugin => "plugin",
         };
-        rows.add([moment(line.at), level(line.level).to_owned(), from.to_owned(), format!("{}{fields}", line.message)]);
+        rows.add([
+            moment(line.at),
+            level(line.level).to_owned(),
+            from.to_owned(),
+            format!("{}{fields}", line.message),
+        ]);
     }
     rows.render()
 }

@@ -178,7 +178,8 @@ impl Add {
 }
 
 fn table(schedules: &[Shown]) -> String {
-    let mut rows = Rows::new(&["ID", "SYNC", "WHEN", "NEXT RUN", "OWNER", "PAUSED"], "There are no schedules.");
+    let mut rows =
+        Rows::new(&["ID", "SYNC", "WHEN", "NEXT RUN", "OWNER", "PAUSED"], "There are no schedules.");
     for one in schedules {
         rows.add([
             one.id.to_string(),
@@ -234,9 +235,13 @@ fn when(when: &When) -> String {
 
 /// Seconds as `1h30m`.
 fn length(seconds: u32) -> String {
-    let units = [(seconds / 86_400, 'd'), (seconds / 3_600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let parts: Vec<String> =
-        units.into_iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    let units =
+        [(seconds / 86_400, 'd'), (seconds / 3_600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let parts: Vec<String> = units
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
     if parts.is_empty() { "0s".to_owned() } else { parts.concat() }
 }
 

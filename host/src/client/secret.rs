@@ -63,7 +63,8 @@ pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
 
 /// The text without the line end that editors and `echo` put after it.
 fn value(bytes: Vec<u8>) -> Result<String> {
-    let mut text = String::from_utf8(bytes).map_err(|_| CliError::usage("the value of a secret must be UTF-8 text"))?;
+    let mut text =
+        String::from_utf8(bytes).map_err(|_| CliError::usage("the value of a secret must be UTF-8 text"))?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

@@ -176,7 +176,10 @@ fn details(shown: &Shown) -> String {
         ("shared", if record.shared { "yes, every node sees it" } else { "no" }.to_owned()),
         ("node", if record.shared { String::new() } else { record.node.to_string() }),
         ("labels", labels(record)),
-        ("rate", record.bytes_per_second.map(|limit| format!("{} a second", bytes(limit))).unwrap_or_default()),
+        (
+            "rate",
+            record.bytes_per_second.map(|limit| format!("{} a second", bytes(limit))).unwrap_or_default(),
+        ),
         ("description", record.description.clone()),
         ("id", record.id.to_string()),
         ("registered", moment(record.created_at)),

@@ -9,7 +9,8 @@ use crate::output::{Rows, bytes, fields, moment, moment_or};
 
 /// One line a run.
 pub fn table(runs: &[Run]) -> String {
-    let headings = ["ID", "SYNC", "MODE", "STATE", "COPIED>", "UPDATED>", "REMOVED>", "FAILED>", "BYTES>", "MADE"];
+    let headings =
+        ["ID", "SYNC", "MODE", "STATE", "COPIED>", "UPDATED>", "REMOVED>", "FAILED>", "BYTES>", "MADE"];
     let mut rows = Rows::new(&headings, "There are no runs.");
     for run in runs {
         rows.add([
@@ -64,8 +65,17 @@ pub fn details(run: &Run) -> String {
 
 /// What is done, or would be, on each target and in all.
 pub fn targets(results: &[TargetResult], all: &Counts) -> String {
-    let headings =
-        ["TARGET", "COPIED>", "UPDATED>", "REMOVED>", "UNCHANGED>", "FAILED>", "FOLDERS>", "BYTES>", "FAILURE"];
+    let headings = [
+        "TARGET",
+        "COPIED>",
+        "UPDATED>",
+        "REMOVED>",
+        "UNCHANGED>",
+        "FAILED>",
+        "FOLDERS>",
+        "BYTES>",
+        "FAILURE",
+    ];
     let mut rows = Rows::new(&headings, "No target was reached.");
     let mut add = |name: &str, counts: &Counts, failure: &str| {
         rows.add([
@@ -91,7 +101,8 @@ pub fn targets(results: &[TargetResult], all: &Counts) -> String {
 
 /// One line an operation.
 pub fn operations(operations: &[Operation]) -> String {
-    let mut rows = Rows::new(&["TARGET", "CHANGE", "STATE", "SIZE>", "PATH", "WHY"], "There is no difference.");
+    let mut rows =
+        Rows::new(&["TARGET", "CHANGE", "STATE", "SIZE>", "PATH", "WHY"], "There is no difference.");
     for one in operations {
         rows.add([
             one.target.to_string(),
@@ -109,7 +120,9 @@ pub fn operations(operations: &[Operation]) -> String {
 pub fn progress(run: &Run) -> String {
     let at = &run.progress;
     let phase = match (run.state, at.phase) {
-        (RunState::Queued | RunState::Claimed | RunState::Held | RunState::Cancelling, _) => run.state.as_str(),
+        (RunState::Queued | RunState::Claimed | RunState::Held | RunState::Cancelling, _) => {
+            run.state.as_str()
+        }
         (_, Phase::Declare) => "declaring",
         (_, Phase::Diff) => "comparing",
         (_, Phase::Guard) => "checking limits",

@@ -171,7 +171,9 @@ fn change(name: &Name, plugin: Option<Name>, spec: &Spec, client: &Client, out: 
     }
     spec.write_into(&mut body);
     if body.iter().all(|(member, value)| before.get(member) == Some(value)) {
-        return Err(CliError::usage(format!("nothing of sync {name} would change: see `syncline sync change --help`")));
+        return Err(CliError::usage(format!(
+            "nothing of sync {name} would change: see `syncline sync change --help`"
+        )));
     }
     out.show(&client.put(&path, &Value::Object(body), answer.etag.as_deref())?, details)
 }
@@ -199,7 +201,8 @@ impl Spec {
             ("max_changes", self.max_changes),
             ("max_change_percent", self.max_change_percent.map(u64::from)),
         ];
-        let given = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), Value::from(limit?))));
+        let given =
+            limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), Value::from(limit?))));
         let given: Map<String, Value> = given.collect();
         if !given.is_empty() {
             let limits = body.entry("limits").or_insert_with(|| json!({}));
@@ -286,7 +289,8 @@ mod tests {
     fn only_what_is_given_is_set() {
         let before = json!({ "targets": ["a"], "limits": { "max_deletes": 3 }, "fsync": false });
         assert_eq!(body(before.clone(), &[]), before);
-        let line = ["--max-changes", "7", "--target", "b", "--target", "c", "--fsync", "--settings", "{\"x\":1}"];
+        let line =
+            ["--max-changes", "7", "--target", "b", "--target", "c", "--fsync", "--settings", "{\"x\":1}"];
         insta::assert_json_snapshot!(body(before, &line));
     }
 

@@ -117,7 +117,9 @@ impl FromStr for MetricsListen {
         if text == "off" {
             return Ok(Self::Off);
         }
-        text.parse().map(Self::On).map_err(|_| format!("{text:?} is neither `off` nor an address such as 127.0.0.1:9420"))
+        text.parse()
+            .map(Self::On)
+            .map_err(|_| format!("{text:?} is neither `off` nor an address such as 127.0.0.1:9420"))
     }
 }
 
@@ -151,7 +153,10 @@ pub struct TlsFiles {
 impl fmt::Debug for Settings {
     /// Without the database's URL, in which a password may stand.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("data", &self.engine.data).field("listen", &self.listen).finish_non_exhaustive()
+        f.debug_struct("Settings")
+            .field("data", &self.engine.data)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
     }
 }
 

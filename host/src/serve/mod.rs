@@ -143,7 +143,9 @@ struct StopSignals {
 
 impl StopSignals {
     fn listen() -> Result<Self> {
-        let on = |kind| signal(kind).map_err(|error| CliError::failed(format!("signals cannot be caught: {error}")));
+        let on = |kind| {
+            signal(kind).map_err(|error| CliError::failed(format!("signals cannot be caught: {error}")))
+        };
         Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
     }
 
@@ -166,13 +168,16 @@ async fn reload_certificates(settings: Settings, tls: Option<RustlsConfig>) {
                 tls.reload_from_config(config);
                 tracing::info!("The certificate was read anew");
             }
-            Err(error) => tracing::error!(%error, "The certificate was not read anew; the old one stays in use"),
+            Err(error) => {
+                tracing::error!(%error, "The certificate was not read anew; the old one stays in use")
+            }
         }
     }
 }
 
 fn bind(address: std::net::SocketAddr, name: &str) -> Result<TcpListener> {
-    let cannot = |error: std::io::Error| CliError::failed(format!("cannot listen on {address} (--{name}): {error}"));
+    let cannot =
+        |error: std::io::Error| CliError::failed(format!("cannot listen on {address} (--{name}): {error}"));
     let listener = TcpListener::bind(address).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
     Ok(listener)

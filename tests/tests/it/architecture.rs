@@ -34,7 +34,8 @@ fn nobody_knows_whom_it_must_not_know() {
         .packages
         .iter()
         .map(|package| {
-            let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+            let normal =
+                package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
             (package.name.as_str(), normal.map(|dependency| dependency.name.as_str()).collect())
         })
         .collect();

@@ -67,7 +67,11 @@ fn three_servers_come_to_hold_what_the_library_holds() {
     stage.set_up(&api, &plugin, json!({}), false);
 
     let preview = api.run("all", "preview");
-    assert_eq!((&preview["state"], &preview["counts"]["copied"]), (&json!("succeeded"), &json!(1_500)), "{preview:#}");
+    assert_eq!(
+        (&preview["state"], &preview["counts"]["copied"]),
+        (&json!("succeeded"), &json!(1_500)),
+        "{preview:#}"
+    );
     assert!(fs::read_dir(&stage.targets[0]).unwrap().all(|entry| entry.unwrap().file_name() == ".syncline"));
 
     let run = api.run("all", "apply");
@@ -79,5 +83,8 @@ fn three_servers_come_to_hold_what_the_library_holds() {
 
     let again = api.run("all", "apply");
     let counts = &again["counts"];
-    assert_eq!((&counts["copied"], &counts["unchanged"], &counts["bytes"]), (&json!(0), &json!(1_500), &json!(0)));
+    assert_eq!(
+        (&counts["copied"], &counts["unchanged"], &counts["bytes"]),
+        (&json!(0), &json!(1_500), &json!(0))
+    );
 }

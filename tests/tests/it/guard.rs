@@ -93,7 +93,8 @@ fn limits_on_changes_hold_what_a_first_fill_may_do() {
     }
     let held = api.run("all", "apply");
     assert_eq!(held["state"], "held", "{held:#}");
-    let limits: Vec<_> = held["excesses"].as_array().unwrap().iter().map(|one| one["limit"].clone()).collect();
+    let limits: Vec<_> =
+        held["excesses"].as_array().unwrap().iter().map(|one| one["limit"].clone()).collect();
     assert_eq!(limits, [json!("max_changes"), json!("max_change_percent")]);
 }
 
@@ -141,16 +142,26 @@ fn a_cancelled_run_ends_at_a_safe_point() {
     let api = server.api();
     let plugin = api.install(&programs::plugin("distribution-files"));
     stage.set_up(&api, &plugin, json!({}), false);
-    api.send("PATCH", "/stores/server1", &[("content-type", "application/json")], br#"{"bytes_per_second": 2000000}"#)
-        .expect(200);
+    api.send(
+        "PATCH",
+        "/stores/server1",
+        &[("content-type", "application/json")],
+        br#"{"bytes_per_second": 2000000}"#,
+    )
+    .expect(200);
     let id = api.start("all", "apply");
     api.until(&id, |state| state == "running");
     api.post(&format!("/runs/{id}/cancel"), &json!({})).expect(202);
     let run = api.ended(&id);
     assert_eq!(run["state"], "cancelled", "{run:#}");
     assert!(syncline_tests::tree::leftovers(&stage.targets[0]).is_empty());
-    api.send("PATCH", "/stores/server1", &[("content-type", "application/json")], br#"{"bytes_per_second": 0}"#)
-        .expect(200);
+    api.send(
+        "PATCH",
+        "/stores/server1",
+        &[("content-type", "application/json")],
+        br#"{"bytes_per_second": 0}"#,
+    )
+    .expect(200);
     let run = api.run("all", "apply");
     assert_eq!(run["state"], "succeeded", "{run:#}");
     assert_same(&stage.library, &stage.targets[0]);

@@ -69,7 +69,8 @@ impl Cell {
 
     #[track_caller]
     fn untouched(&self) {
-        let left: Vec<_> = fs::read_dir(&self.stage.targets[0]).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(&self.stage.targets[0]).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [".syncline"]);
     }
 }
@@ -80,7 +81,11 @@ fn all_misdeeds(allocation: &str) {
         let run = cell.does(&json!({ "do": misdeed }));
         let failure = &run["failure"];
         assert!(matches!(run["state"].as_str().unwrap(), "failed" | "timed-out"), "{misdeed}: {run:#}");
-        assert_eq!((&failure["kind"], &failure["fault"]), (&json!(kind), &json!(fault)), "{misdeed}: {failure:#}");
+        assert_eq!(
+            (&failure["kind"], &failure["fault"]),
+            (&json!(kind), &json!(fault)),
+            "{misdeed}: {failure:#}"
+        );
         if !code.is_empty() {
             assert_eq!(failure["code"], code, "{misdeed}: {failure:#}");
         }
@@ -138,7 +143,8 @@ fn a_plugin_that_keeps_failing_by_its_own_fault_is_suspended_and_says_why() {
 fn settings_that_are_too_large_are_refused() {
     let cell = cell("pooling");
     let large = json!({ "do": "good", "path": "x".repeat(1 << 20) });
-    let sync = json!({ "plugin": "hostile", "settings": large, "sources": ["patches"], "targets": ["server1"] });
+    let sync =
+        json!({ "plugin": "hostile", "settings": large, "sources": ["patches"], "targets": ["server1"] });
     let answer = cell.api.put("/syncs/all", &sync);
     assert_eq!((answer.status, &answer.body["code"]), (422, &json!("settings-size")), "{answer:?}");
 }

@@ -9,3 +9,4 @@ mod nodes;
 mod plugins;
 mod schedules;
 mod stores;
+mod stranger;

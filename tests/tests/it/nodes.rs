@@ -29,10 +29,11 @@ fn when_a_node_is_killed_in_mid_run_the_other_finishes() {
     stage.set_up(&api, &plugin, json!({}), true);
     for target in ["server1", "server2"] {
         let slow = br#"{"bytes_per_second": 4000000}"#;
-        api.send("PATCH", &format!("/stores/{target}"), &[("content-type", "application/json")], slow).expect(200);
+        api.send("PATCH", &format!("/stores/{target}"), &[("content-type", "application/json")], slow)
+            .expect(200);
     }
     let run = api.start("all", "apply");
-    let node_of = |server: &Server| server.api().get("/me")["node"].clone();
+    let node_of = |server: &Server| json!(server.api().node());
     let running = api.until(&run, |state| state == "running");
     let (victim, survivor) =
         if running["node"] == node_of(&first) { (first, second) } else { (second, first) };
@@ -41,7 +42,8 @@ fn when_a_node_is_killed_in_mid_run_the_other_finishes() {
     let api = survivor.api();
     for target in ["server1", "server2"] {
         let fast = br#"{"bytes_per_second": 0}"#;
-        api.send("PATCH", &format!("/stores/{target}"), &[("content-type", "application/json")], fast).expect(200);
+        api.send("PATCH", &format!("/stores/{target}"), &[("content-type", "application/json")], fast)
+            .expect(200);
     }
     let ended = api.ended(&run);
     assert_eq!((&ended["state"], &ended["node"]), (&json!("succeeded"), &node_of(&survivor)), "{ended:#}");
@@ -62,7 +64,7 @@ fn a_run_whose_stores_are_not_shared_waits_for_its_own_node() {
     let api = first.api();
     let plugin = api.install(&programs::plugin("distribution-files"));
     stage.set_up(&api, &plugin, json!({}), false);
-    let node = api.get("/me")["node"].clone();
+    let node = json!(api.node());
     for _ in 0..5 {
         let run = second.api().run("all", "apply");
         assert_eq!((&run["state"], &run["node"]), (&json!("succeeded"), &node), "{run:#}");
@@ -100,11 +102,14 @@ fn two_nodes_run_each_tick_of_the_cluster_once_and_no_run_twice_at_a_time() {
     let count = ticks.len();
     ticks.dedup();
     assert_eq!(ticks.len(), count, "no tick fired twice");
-    let time = |run: &serde_json::Value, name: &str| run[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let mut spans: Vec<_> = ended.iter().map(|run| (time(run, "started_at"), time(run, "finished_at"))).collect();
+    let time =
+        |run: &serde_json::Value, name: &str| run[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let mut spans: Vec<_> =
+        ended.iter().map(|run| (time(run, "started_at"), time(run, "finished_at"))).collect();
     spans.sort();
     assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "no two at a time: {spans:?}");
-    let seen: std::collections::BTreeSet<_> = [&first, &second].iter().map(|one| one.api().get("/me")["node"].to_string()).collect();
+    let seen: std::collections::BTreeSet<_> =
+        [&first, &second].iter().map(|one| one.api().node()).collect();
     assert_eq!(seen.len(), 2);
 }
 
@@ -122,7 +127,7 @@ fn another_nodes_schedule_is_shown_and_can_be_deleted_but_not_edited() {
     let schedule = api.post("/schedules", &hourly).expect(201);
     let path = format!("/schedules/{}", schedule["id"].as_str().unwrap());
     let other = second.api();
-    assert_eq!(other.get(&path)["owner"]["node"], api.get("/me")["node"]);
+    assert_eq!(other.get(&path)["owner"]["node"], api.node());
     let edit = other.put(&path, &hourly);
     assert_eq!(edit.status, 403, "{edit:?}");
     other.delete(&path).expect(204);

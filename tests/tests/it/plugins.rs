@@ -17,7 +17,8 @@ fn an_uploaded_plugin_does_nothing_before_it_is_granted_and_enabled() {
     let plugin = api.upload(&package).expect(201);
     assert_eq!((&plugin["state"], &plugin["world"]), (&json!("installed"), &json!("file-sync")));
     assert!(plugin["digest"].as_str().unwrap().starts_with("blake3:"));
-    let wants: Vec<_> = plugin["wants"].as_array().unwrap().iter().map(|want| want["capability"].clone()).collect();
+    let wants: Vec<_> =
+        plugin["wants"].as_array().unwrap().iter().map(|want| want["capability"].clone()).collect();
     assert_eq!(wants, [json!("stores"), json!("desired-files")]);
 
     let refused = api.post("/plugins/distribution-files/enable", &json!({}));
@@ -62,7 +63,8 @@ fn a_restart_compiles_nothing_again() {
     server.api().install(&programs::plugin("distribution-files"));
     let compilations = |server: &Server| {
         let metrics = server.api().send("GET", "//metrics", &[], &[]).expect(200);
-        let line = metrics.as_str().unwrap().lines().find(|line| line.starts_with("syncline_plugin_compilations"));
+        let line =
+            metrics.as_str().unwrap().lines().find(|line| line.starts_with("syncline_plugin_compilations"));
         line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
     };
     assert_eq!(compilations(&server), 1);

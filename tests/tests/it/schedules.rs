@@ -33,7 +33,8 @@ fn an_interval_fires_by_itself_and_again() {
     let schedule = api.post("/schedules", &when).expect(201);
     assert!(schedule["next_run"].is_string(), "{schedule:#}");
     let runs = eventually("two runs", || {
-        let ended: Vec<_> = runs_of(&api, &schedule).into_iter().filter(|run| run["state"] == "succeeded").collect();
+        let ended: Vec<_> =
+            runs_of(&api, &schedule).into_iter().filter(|run| run["state"] == "succeeded").collect();
         (ended.len() >= 2).then_some(ended)
     });
     assert_ne!(runs[0]["nominal_time"], runs[1]["nominal_time"]);
@@ -71,13 +72,16 @@ fn ticks_that_passed_while_the_server_was_down_are_caught_up_once() {
     let (stage, server, api) = set_up(1);
     let when = json!({ "sync": "all", "when": { "kind": "interval", "seconds": 1 } });
     let schedule = api.post("/schedules", &when).expect(201);
-    eventually("a first run", || runs_of(&api, &schedule).into_iter().find(|run| run["state"] == "succeeded"));
+    eventually("a first run", || {
+        runs_of(&api, &schedule).into_iter().find(|run| run["state"] == "succeeded")
+    });
     server.kill();
     std::thread::park_timeout(std::time::Duration::from_secs(4));
     let server = Server::start(&stage.data());
     let api = server.api();
     let skipped = eventually("skipped ticks", || {
-        let skipped: Vec<_> = runs_of(&api, &schedule).into_iter().filter(|run| run["state"] == "skipped").collect();
+        let skipped: Vec<_> =
+            runs_of(&api, &schedule).into_iter().filter(|run| run["state"] == "skipped").collect();
         (skipped.len() >= 2).then_some(skipped)
     });
     let all = runs_of(&api, &schedule);

@@ -36,7 +36,11 @@ fn a_share_that_is_not_mounted_is_unavailable_and_never_empty() {
     assert_eq!(of("server1")["failure"]["kind"], "unavailable", "{run:#}");
     assert_eq!(of("server1")["counts"]["copied"], 0);
     assert_eq!(of("server2")["counts"]["copied"], 1);
-    assert_eq!(fs::read_dir(&stage.targets[0]).unwrap().count(), 0, "nothing is written into the mount point");
+    assert_eq!(
+        fs::read_dir(&stage.targets[0]).unwrap().count(),
+        0,
+        "nothing is written into the mount point"
+    );
 
     // It comes back, and catches up.
     fs::remove_dir(&stage.targets[0]).unwrap();
@@ -64,13 +68,21 @@ fn a_library_that_is_not_mounted_empties_nothing() {
     fs::rename(&stage.library, &away).unwrap();
     fs::create_dir(&stage.library).unwrap();
     let run = api.run("all", "apply");
-    assert_eq!((&run["state"], &run["failure"]["kind"]), (&json!("failed"), &json!("unavailable")), "{run:#}");
+    assert_eq!(
+        (&run["state"], &run["failure"]["kind"]),
+        (&json!("failed"), &json!("unavailable")),
+        "{run:#}"
+    );
     assert_same(&away, &stage.targets[0]);
 
     // An administrator says that the empty folder is the library now: it is refused as a source all the same.
     api.post("/stores/library/adopt", &json!({})).expect(200);
     let run = api.run("all", "apply");
-    assert_eq!((&run["state"], &run["failure"]["code"]), (&json!("failed"), &json!("empty-source")), "{run:#}");
+    assert_eq!(
+        (&run["state"], &run["failure"]["code"]),
+        (&json!("failed"), &json!("empty-source")),
+        "{run:#}"
+    );
     assert_same(&away, &stage.targets[0]);
 }
 
@@ -80,7 +92,9 @@ fn folders_that_cannot_be_stores_are_refused_with_what_to_do() {
     fs::write(stage.folder.path().join("file"), "").unwrap();
     let server = Server::start(&stage.data());
     let api = server.api();
-    let add = |name: &str, path: &str| api.post("/stores", &json!({ "name": name, "kind": "folder", "path": path }));
+    let add = |name: &str, path: &str| {
+        api.post("/stores", &json!({ "name": name, "kind": "folder", "path": path }))
+    };
     let folder = stage.folder.path().to_str().unwrap();
     for (name, path, says) in [
         ("a", "relative/path", "absolute"),

@@ -25,7 +25,10 @@ impl Engine {
     ) -> Result<(TokenRecord, String)> {
         let printable = |c: char| !c.is_control();
         if name.is_empty() || name.len() > 100 || !name.chars().all(printable) {
-            return Err(Error::invalid("token-name", "a token needs a name of 1 to 100 printable characters"));
+            return Err(Error::invalid(
+                "token-name",
+                "a token needs a name of 1 to 100 printable characters",
+            ));
         }
         if let Some(at) = expires_at.filter(|at| *at <= self.clock().now()) {
             return Err(Error::invalid("token-expiry", format!("expires_at {at} is past")));
@@ -49,7 +52,8 @@ impl Engine {
         actor: &str,
     ) -> Result<SecretRecord> {
         if value.is_empty() || value.len() > MAX_SECRET {
-            let message = format!("the value of secret {name} has {} bytes: use 1 to {MAX_SECRET}", value.len());
+            let message =
+                format!("the value of secret {name} has {} bytes: use 1 to {MAX_SECRET}", value.len());
             return Err(Error::invalid("secret-value", message));
         }
         let event = NewEvent::new("secret.set", actor, format!("Secret {name} was set"));

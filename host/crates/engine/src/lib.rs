@@ -114,7 +114,8 @@ impl Engine {
             clock: Arc::clone(&clock),
         })
         .map_err(Error::Failed)?;
-        let first_token = if folder.is_new { Some(node::first_token(&db, &config.node_name).await?) } else { None };
+        let first_token =
+            if folder.is_new { Some(node::first_token(&db, &config.node_name).await?) } else { None };
         if let Some(token) = &first_token {
             folder.write_token(token)?;
         }

@@ -38,13 +38,20 @@ impl DataFolder {
 
     /// Opens the folder, or makes it with mode 0700 and a new identity.
     pub fn open(path: &Path, clock: &dyn Clock) -> Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| io_error(path, error))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| io_error(path, error))?;
         let path = path.canonicalize().map_err(|error| io_error(path, error))?;
         let file = path.join(Self::IDENTITY);
         let (identity, is_new) = match fs::read(&file) {
             Ok(bytes) => {
                 let identity: Identity = serde_json::from_slice(&bytes).map_err(|error| {
-                    Error::internal(format!("{} is damaged ({error}): restore it from a backup", file.display()))
+                    Error::internal(format!(
+                        "{} is damaged ({error}): restore it from a backup",
+                        file.display()
+                    ))
                 })?;
                 (identity, false)
             }

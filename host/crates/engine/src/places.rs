@@ -75,7 +75,10 @@ impl Engine {
     pub async fn create_store(&self, new: NewStore, actor: &str) -> Result<StoreRecord> {
         check_labels(&new.labels)?;
         if new.bytes_per_second == Some(0) {
-            return Err(Error::invalid("bytes-per-second", "bytes_per_second of 0 would stop every copy: leave it out"));
+            return Err(Error::invalid(
+                "bytes-per-second",
+                "bytes_per_second of 0 would stop every copy: leave it out",
+            ));
         }
         let stores = self.db().stores().await?;
         if stores.iter().any(|one| one.name == new.name) {
@@ -224,7 +227,10 @@ fn folder_path(given: &str) -> Result<String> {
         return Err(Error::invalid("store-path", message));
     }
     let real = path.canonicalize().map_err(|error| {
-        Error::invalid("store-path", format!("path {given:?} cannot be opened ({error}): make the folder first"))
+        Error::invalid(
+            "store-path",
+            format!("path {given:?} cannot be opened ({error}): make the folder first"),
+        )
     })?;
     if !real.is_dir() {
         return Err(Error::invalid("store-path", format!("path {given:?} is not a folder")));
@@ -234,12 +240,15 @@ fn folder_path(given: &str) -> Result<String> {
 }
 
 fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
-    let fits = |text: &str, most: usize| !text.is_empty() && text.len() <= most && !text.contains(char::is_control);
+    let fits =
+        |text: &str, most: usize| !text.is_empty() && text.len() <= most && !text.contains(char::is_control);
     match labels.iter().find(|(name, value)| !fits(name, 64) || !fits(value, 256)) {
         None if labels.len() <= 64 => Ok(()),
         None => Err(Error::invalid("labels", "a store has at most 64 labels")),
         Some((name, value)) => {
-            let message = format!("label {name:?} = {value:?}: use 1 to 64 bytes for the name and 1 to 256 for the value");
+            let message = format!(
+                "label {name:?} = {value:?}: use 1 to 64 bytes for the name and 1 to 256 for the value"
+            );
             Err(Error::invalid("labels", message))
         }
     }

@@ -25,13 +25,16 @@ impl Engine {
     pub async fn install_plugin(&self, package: Vec<u8>, actor: &str) -> Result<(PluginVersion, bool)> {
         let inspected = {
             let package = package.clone();
-            tokio::task::spawn_blocking(move || Sandbox::inspect(&package)).await.map_err(Error::internal)??
+            tokio::task::spawn_blocking(move || Sandbox::inspect(&package))
+                .await
+                .map_err(Error::internal)??
         };
         if let Some(known) = self.plugin_by_digest(&inspected.digest).await? {
             return Ok((known, false));
         }
         let Manifest { name, version, world, wants, .. } = inspected.manifest.clone();
-        let same = self.db().plugin_versions(Some(&name)).await?.into_iter().find(|one| one.version == version);
+        let same =
+            self.db().plugin_versions(Some(&name)).await?.into_iter().find(|one| one.version == version);
         if let Some(same) = same {
             let digest = same.digest;
             let message = format!(
@@ -79,7 +82,10 @@ impl Engine {
         let versions = self.db().plugin_versions(Some(name)).await?;
         let matches = |one: &PluginVersion| one.digest == version || one.version.to_string() == version;
         let name = || format!("{name} {version}");
-        versions.into_iter().find(matches).ok_or_else(|| Error::NotFound { what: "plugin version", name: name() })
+        versions
+            .into_iter()
+            .find(matches)
+            .ok_or_else(|| Error::NotFound { what: "plugin version", name: name() })
     }
 
     async fn newest(&self, name: &Name) -> Result<PluginVersion> {
@@ -140,7 +146,12 @@ impl Engine {
     /// Sends the plugin's syncs to this version from their next run on.
     ///
     /// A version that nobody decided on takes over the grants of the version enabled now, if it wants nothing wider.
-    pub async fn enable_plugin(&self, name: &Name, version: Option<&str>, actor: &str) -> Result<PluginVersion> {
+    pub async fn enable_plugin(
+        &self,
+        name: &Name,
+        version: Option<&str>,
+        actor: &str,
+    ) -> Result<PluginVersion> {
         let plugin = self.plugin_version(name, version).await?;
         if plugin.grants.is_none() {
             self.carry_grants_over(&plugin, actor).await?;
@@ -234,16 +245,19 @@ impl Engine {
 
     async fn syncs_of_plugin(&self, name: &Name) -> Result<Vec<String>> {
         let syncs = self.db().syncs().await?;
-        Ok(syncs.into_iter().filter(|sync| sync.spec.plugin == *name).map(|sync| sync.name.to_string()).collect())
+        Ok(syncs
+            .into_iter()
+            .filter(|sync| sync.spec.plugin == *name)
+            .map(|sync| sync.name.to_string())
+            .collect())
     }
 
     /// Compiled code of an installed version, from the cache where it is there.
     pub(crate) async fn load_plugin(&self, digest: &str) -> Result<Plugin> {
         let db = self.db().clone();
         let wanted = digest.to_owned();
-        let package = async move || {
-            db.package(&wanted).await.map_err(|error| Error::from(error).into_failure())
-        };
+        let package =
+            async move || db.package(&wanted).await.map_err(|error| Error::from(error).into_failure());
         Ok(self.sandbox().load(digest, package).await?)
     }
 }

@@ -73,7 +73,8 @@ impl Engine {
             locks.push(Lock { resource: format!("store {}", source.store.name), exclusive: false });
         }
         if mode == RunMode::Apply {
-            let write = |target: &StoreRecord| Lock { resource: format!("store {}", target.name), exclusive: true };
+            let write =
+                |target: &StoreRecord| Lock { resource: format!("store {}", target.name), exclusive: true };
             locks.extend(bindings.targets.iter().map(write));
         }
         locks.sort_by(|a, b| a.resource.cmp(&b.resource));
@@ -122,9 +123,11 @@ impl Engine {
     /// Ends a held run; nothing of its difference is done.
     pub async fn reject_run(&self, id: RunId, reason: Option<&str>, actor: &str) -> Result<Run> {
         let run = self.db().run(id).await?;
-        let reason = reason.map_or_else(|| format!("rejected by {actor}"), |why| format!("rejected by {actor}: {why}"));
-        let event = NewEvent::new("run.rejected", actor, format!("The held run of sync {} was {reason}", run.sync))
-            .run(id, &run.sync);
+        let reason = reason
+            .map_or_else(|| format!("rejected by {actor}"), |why| format!("rejected by {actor}: {why}"));
+        let event =
+            NewEvent::new("run.rejected", actor, format!("The held run of sync {} was {reason}", run.sync))
+                .run(id, &run.sync);
         Ok(self.db().reject_run(id, actor, &reason, event).await?)
     }
 

@@ -61,7 +61,12 @@ impl Engine {
     }
 
     /// Pauses a schedule with a reason, or lets it go on.
-    pub async fn pause_schedule(&self, id: ScheduleId, reason: Option<String>, actor: &str) -> Result<Schedule> {
+    pub async fn pause_schedule(
+        &self,
+        id: ScheduleId,
+        reason: Option<String>,
+        actor: &str,
+    ) -> Result<Schedule> {
         let schedule = self.db().schedule(id).await?;
         let spec = ScheduleSpec { paused: reason, ..schedule.spec };
         self.change_schedule(id, spec, Some(schedule.revision), actor).await
@@ -156,7 +161,9 @@ impl Engine {
             .sync(&schedule.spec.sync)
             .level(LogLevel::Error);
         match self.db().update_schedule(&paused, event).await {
-            Ok(_) | Err(syncline_store::Error::Stale { .. } | syncline_store::Error::NotFound { .. }) => Ok(()),
+            Ok(_) | Err(syncline_store::Error::Stale { .. } | syncline_store::Error::NotFound { .. }) => {
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named_by_its_place() {
-        let manifest = manifest(json!({ "properties": { "a": { "type": "integer" } }, "additionalProperties": false }));
+        let manifest =
+            manifest(json!({ "properties": { "a": { "type": "integer" } }, "additionalProperties": false }));
         let error = check_by(&manifest, 100, &json!({ "a": "x", "b": 1 })).unwrap_err().to_string();
         assert!(error.contains("/a") && error.contains("'b'"), "{error}");
         assert!(check_by(&manifest, 100, &json!([])).is_err());

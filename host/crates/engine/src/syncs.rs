@@ -85,8 +85,9 @@ impl Engine {
 
     /// Throws the plugin's cursor of a sync away, so that its next run reads everything.
     pub async fn clear_cursor(&self, name: &Name, actor: &str) -> Result<()> {
-        let event = NewEvent::new("sync.cursor-cleared", actor, format!("The cursor of sync {name} was thrown away"))
-            .sync(name);
+        let event =
+            NewEvent::new("sync.cursor-cleared", actor, format!("The cursor of sync {name} was thrown away"))
+                .sync(name);
         Ok(self.db().clear_cursor(name, event).await?)
     }
 
@@ -108,7 +109,8 @@ impl Engine {
             other => other,
         })?;
         if plugin.world == "file-sync" && (spec.sources.is_empty() || spec.targets.is_empty()) {
-            let message = format!("plugin {} fills targets from sources: name at least one of each", plugin.name);
+            let message =
+                format!("plugin {} fills targets from sources: name at least one of each", plugin.name);
             return Err(Error::invalid("sync-bindings", message));
         }
         settings::check(&plugin, &spec.settings)?;
@@ -126,10 +128,15 @@ impl Engine {
             let collection = collections.iter().find(|collection| collection.name == *name).cloned();
             let found = store(collection.as_ref().map_or(name, |collection| &collection.store));
             let missing = || {
-                let message = format!("source {name:?} is neither a collection nor a store: register it first");
+                let message =
+                    format!("source {name:?} is neither a collection nor a store: register it first");
                 Error::invalid("sync-source", message)
             };
-            sources.push(ResolvedSource { name: name.clone(), collection, store: found.ok_or_else(missing)? });
+            sources.push(ResolvedSource {
+                name: name.clone(),
+                collection,
+                store: found.ok_or_else(missing)?,
+            });
         }
         let mut targets = Vec::new();
         for name in &spec.targets {

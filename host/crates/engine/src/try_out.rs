@@ -20,11 +20,12 @@ use syncline_files::{FolderStore, Source, Target, digests::NoDigests};
 use syncline_sandbox::{Allocation, Sandbox, SandboxConfig};
 
 use crate::{
-    Result, settings,
+    Result,
     pipeline::{
         files::{FileJob, JobSource, JobTarget, sum},
         journal::Journal,
     },
+    settings,
     worker::Control,
 };
 

@@ -39,7 +39,9 @@ impl Stop {
         match self {
             Self::Cancelled => Failure::stopped("cancelled", "the run is being cancelled"),
             Self::LeaseLost => Failure::stopped("lease", "this node lost its lease on the run"),
-            Self::NodeStopping => Failure::stopped("node-stopping", "the node is being stopped; the run goes on later"),
+            Self::NodeStopping => {
+                Failure::stopped("node-stopping", "the node is being stopped; the run goes on later")
+            }
         }
     }
 }
@@ -157,7 +159,9 @@ impl Engine {
                     continue;
                 }
                 Ok(None) => {}
-                Err(error) => tracing::error!(%error, "Queued runs could not be looked through; trying again"),
+                Err(error) => {
+                    tracing::error!(%error, "Queued runs could not be looked through; trying again")
+                }
             }
             drop(slot);
             tokio::select! {
@@ -174,7 +178,9 @@ impl Engine {
         match self.requeued_with_other_locks(&claim).await {
             Ok(false) => {}
             Ok(true) => return,
-            Err(error) => tracing::debug!(%run, %error, "Locks could not be looked up again; the run will say why"),
+            Err(error) => {
+                tracing::debug!(%run, %error, "Locks could not be looked up again; the run will say why")
+            }
         }
         let control = Arc::new(Control::new(self.config().lease));
         self.inner.worker.running.lock().insert(run, Arc::clone(&control));
@@ -186,7 +192,10 @@ impl Engine {
         let outcome = work.await.unwrap_or_else(|panic| {
             let what = panic_text(panic.as_ref());
             tracing::error!(%run, what, "A run broke off: this is a fault of the host");
-            pipeline::Outcome::failed(Failure::host("panic", "the run broke off by a fault of the host: see its log"))
+            pipeline::Outcome::failed(Failure::host(
+                "panic",
+                "the run broke off by a fault of the host: see its log",
+            ))
         });
         if let Err(error) = self.conclude(&claim, &control, outcome).await {
             tracing::error!(%run, %error, "The ending of a run could not be written; it will be taken up again");

@@ -72,7 +72,12 @@ pub fn many_files(bed: &Bed, count: usize) {
     }
     remove(&library);
     first.print(&format!("First sync of {count} files of 5 KB"), OURS, "cp -a", 0.8);
-    again.print(&format!("Sync of {count} unchanged files (syncline: the run's own clock)"), OURS, "rsync -a", 0.5);
+    again.print(
+        &format!("Sync of {count} unchanged files (syncline: the run's own clock)"),
+        OURS,
+        "rsync -a",
+        0.5,
+    );
 }
 
 /// A first sync to several servers, against rsyncs side by side.
@@ -91,7 +96,10 @@ pub fn fan_out(bed: &Bed, count: usize, servers: usize) {
         bed.forget(&name, servers);
         targets.iter().for_each(|target| remove(target));
         for side_by_side in [1, 2, 8] {
-            figures.note(&format!("{side_by_side} rsync -a side by side"), rsyncs(bed, &library, servers, side_by_side));
+            figures.note(
+                &format!("{side_by_side} rsync -a side by side"),
+                rsyncs(bed, &library, servers, side_by_side),
+            );
         }
     }
     remove(&library);
@@ -133,7 +141,10 @@ pub fn one_large_file(bed: &Bed, size: usize) {
         bed.forget(&name, 1);
         remove(&ours);
         let copy = bed.fresh("copy");
-        figures.note("cp", command("cp", &["--reflink=auto"], &[&library.join("large.bin"), &copy.join("large.bin")]));
+        figures.note(
+            "cp",
+            command("cp", &["--reflink=auto"], &[&library.join("large.bin"), &copy.join("large.bin")]),
+        );
         remove(&copy);
         let rsynced = bed.fresh("rsynced");
         figures.note("rsync -a", command("rsync", &["-a"], &[&slash(&library), &slash(&rsynced)]));

@@ -2,7 +2,12 @@
 //!
 //! Measured is the whole road as an operator takes it: started through the API, plugin in the sandbox, journal, digests and
 //! verification on. Every destination is compared with its source by `rsync -anci` afterwards.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a program for people at a terminal")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a program for people at a terminal"
+)]
 
 mod bed;
 mod cases;

@@ -103,10 +103,15 @@ pub(super) fn read(input: &Path, into: &Path) -> Result<Manifest> {
     let mut tar = tar::Archive::new(decoder);
     let mut entries = tar.entries().map_err(|error| damaged(error.to_string()))?;
     let mut next = |name: &str| {
-        let entry = entries.next().ok_or_else(|| format!("{name} is missing"))?.map_err(|error| error.to_string())?;
+        let entry =
+            entries.next().ok_or_else(|| format!("{name} is missing"))?.map_err(|error| error.to_string())?;
         let found = entry.path().map_err(|error| error.to_string())?.display().to_string();
         let regular = entry.header().entry_type() == tar::EntryType::Regular;
-        if regular && found == name { Ok(entry) } else { Err(format!("{found:?} stands where {name} belongs")) }
+        if regular && found == name {
+            Ok(entry)
+        } else {
+            Err(format!("{found:?} stands where {name} belongs"))
+        }
     };
     let manifest = {
         let mut json = Vec::new();
@@ -131,24 +136,30 @@ pub(super) fn read(input: &Path, into: &Path) -> Result<Manifest> {
 }
 
 fn check(manifest: &Manifest, input: &Path) -> Result<()> {
-    let refuse = |why: String| {
-        Err(Error::invalid("backup-unknown", format!("{}: {why}", input.display())))
-    };
+    let refuse = |why: String| Err(Error::invalid("backup-unknown", format!("{}: {why}", input.display())));
     if manifest.format != FORMAT {
         let made_by = &manifest.made_by;
-        return refuse(format!("it was made by version {made_by} in a format that this one does not know: use that version"));
+        return refuse(format!(
+            "it was made by version {made_by} in a format that this one does not know: use that version"
+        ));
     }
     if let Some(schema) = manifest.schema.filter(|schema| *schema > syncline_store::known_schema()) {
         let made_by = &manifest.made_by;
-        return refuse(format!("its database has schema {schema} of version {made_by}: use that version or a later one"));
+        return refuse(format!(
+            "its database has schema {schema} of version {made_by}: use that version or a later one"
+        ));
     }
     let mut names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
     names.sort_unstable();
-    match names.iter().find(|name| !KNOWN.contains(name)).or_else(|| {
-        names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0])
-    }) {
+    match names
+        .iter()
+        .find(|name| !KNOWN.contains(name))
+        .or_else(|| names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0]))
+    {
         Some(name) => refuse(format!("{name:?} does not belong into a data folder")),
-        None if !manifest.holds(DataFolder::IDENTITY) => refuse(format!("{} is missing", DataFolder::IDENTITY)),
+        None if !manifest.holds(DataFolder::IDENTITY) => {
+            refuse(format!("{} is missing", DataFolder::IDENTITY))
+        }
         None => Ok(()),
     }
 }

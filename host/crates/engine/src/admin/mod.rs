@@ -92,7 +92,9 @@ impl Place<'_> {
         let Some(file) = self.sqlite_file() else { return Ok(()) };
         let (found, known) = (stored_schema(&file).await?, syncline_store::known_schema());
         if found < known {
-            let message = format!("the database has schema {found}, this version works with {known}: run `syncline admin upgrade` first");
+            let message = format!(
+                "the database has schema {found}, this version works with {known}: run `syncline admin upgrade` first"
+            );
             return Err(Error::conflict("schema", message));
         }
         Ok(())
@@ -265,7 +267,11 @@ async fn rotate_key_in(db: &Db, folder: &DataFolder, old_key: &SecretKey, next: 
 
 /// The database under the key in the folder; or, after an interrupted rotation, under the one that was to follow, which then
 /// becomes the one in the folder.
-async fn open_with_either_key(place: &Place<'_>, folder: &DataFolder, next: &Path) -> Result<(Db, SecretKey)> {
+async fn open_with_either_key(
+    place: &Place<'_>,
+    folder: &DataFolder,
+    next: &Path,
+) -> Result<(Db, SecretKey)> {
     let key = existing_key(folder)?;
     match place.open_with(folder, key.clone()).await {
         Err(syncline_store::Error::Key(_)) if next.exists() => {
@@ -285,7 +291,10 @@ fn existing_key(folder: &DataFolder) -> Result<SecretKey> {
 
 async fn stored_schema(file: &Path) -> Result<i64> {
     if !file.is_file() {
-        let message = format!("there is no database at {}: if it is PostgreSQL, say so with --database", file.display());
+        let message = format!(
+            "there is no database at {}: if it is PostgreSQL, say so with --database",
+            file.display()
+        );
         return Err(Error::invalid("database-file", message));
     }
     Ok(syncline_store::stored_schema(file).await?)

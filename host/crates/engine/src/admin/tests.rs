@@ -77,7 +77,8 @@ async fn a_folder_that_is_none_is_left_alone() {
 #[tokio::test]
 async fn a_backup_comes_back_whole_and_private() {
     let root = tempfile::tempdir().unwrap();
-    let (data, again, file) = (root.path().join("data"), root.path().join("again"), root.path().join("b.tar.zst"));
+    let (data, again, file) =
+        (root.path().join("data"), root.path().join("again"), root.path().join("b.tar.zst"));
     let token = folder(&data).await;
 
     let made = backup(&place(&data), &file).await.unwrap();
@@ -159,7 +160,8 @@ async fn a_backup_that_would_write_elsewhere_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let (file, secret) = (root.path().join("b.tar.zst"), root.path().join("x"));
     fs::write(&secret, "x").unwrap();
-    archive::write(&file, &[("node.json", secret.clone()), ("evil", secret)], None, SystemClock.now()).unwrap();
+    archive::write(&file, &[("node.json", secret.clone()), ("evil", secret)], None, SystemClock.now())
+        .unwrap();
     let refused = message(restore(&file, &root.path().join("again"), clock()).await);
     assert!(refused.contains("\"evil\" does not belong"), "{refused}");
 }
@@ -204,7 +206,9 @@ async fn commands_that_must_be_alone_wait_for_no_server() {
     let root = tempfile::tempdir().unwrap();
     folder(root.path()).await;
     let server = FolderLock::take(root.path()).unwrap();
-    for refused in [message(rotate_key(&place(root.path())).await), message(upgrade(&place(root.path())).await)] {
+    for refused in
+        [message(rotate_key(&place(root.path())).await), message(upgrade(&place(root.path())).await)]
+    {
         assert!(refused.contains("a server is running"), "{refused}");
     }
     let db = open(root.path()).await.unwrap();

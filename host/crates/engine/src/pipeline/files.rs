@@ -128,7 +128,10 @@ impl FileJob {
                 Arc::clone(&self.control),
             )),
         });
-        let targets = self.targets.iter().map(|one| BoundTarget { name: one.name.clone(), labels: labels(&one.labels) });
+        let targets = self
+            .targets
+            .iter()
+            .map(|one| BoundTarget { name: one.name.clone(), labels: labels(&one.labels) });
         let call = FileSyncCall {
             run: self.run,
             cursor: self.cursor.clone(),
@@ -150,7 +153,8 @@ impl FileJob {
     pub async fn difference(&self, declarations: FileDeclarations) -> Result<Difference> {
         self.journal.phase(Phase::Diff);
         let sources: Vec<Source> = self.sources.iter().map(|one| one.source.clone()).collect();
-        let targets: Vec<Target> = self.targets.iter().filter_map(|one| one.target.as_ref().ok().cloned()).collect();
+        let targets: Vec<Target> =
+            self.targets.iter().filter_map(|one| one.target.as_ref().ok().cloned()).collect();
         let compare = self.compare;
         let journal = Arc::clone(&self.journal);
         let digests = Arc::clone(&self.digests);
@@ -249,7 +253,9 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     outcome.targets = job.apply(difference).await?;
     outcome.counts = sum(&outcome.targets);
     outcome.failure = work.control.keep_going().err();
-    if outcome.targets.iter().any(|one| one.failure.is_some()) && outcome.targets.iter().all(|one| useless(one)) {
+    if outcome.targets.iter().any(|one| one.failure.is_some())
+        && outcome.targets.iter().all(|one| useless(one))
+    {
         outcome.failure = outcome.failure.or_else(|| Some(all_unreachable(&outcome.targets)));
     }
     Ok(outcome)
@@ -276,7 +282,11 @@ fn all_unreachable(targets: &[TargetResult]) -> Failure {
     };
     let mut failure = (*first).clone();
     if targets.len() > 1 {
-        failure.message = format!("none of {} targets could be brought up to date; the first: {}", targets.len(), first.message);
+        failure.message = format!(
+            "none of {} targets could be brought up to date; the first: {}",
+            targets.len(),
+            first.message
+        );
     }
     failure
 }
@@ -336,12 +346,15 @@ async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSou
     let prefix = resolved.collection.as_ref().map(|collection| collection.prefix.clone()).unwrap_or_default();
     let source = Source { name: resolved.name.clone(), store, prefix };
     let looked = source.clone();
-    let first = blocking(move || looked.list(&RelPath::root(), None)?.next(1)).await.map_err(|error| match error {
-        Error::Failed(failure) if failure.kind == syncline_domain::FailureKind::NotFound => {
-            Error::Failed(empty(&resolved))
-        }
-        other => other,
-    })?;
+    let first =
+        blocking(move || looked.list(&RelPath::root(), None)?.next(1)).await.map_err(
+            |error| match error {
+                Error::Failed(failure) if failure.kind == syncline_domain::FailureKind::NotFound => {
+                    Error::Failed(empty(&resolved))
+                }
+                other => other,
+            },
+        )?;
     if first.is_empty() {
         return Err(empty(&resolved).into());
     }
@@ -350,7 +363,8 @@ async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSou
 
 /// An empty source is far more often a mistake than a wish, and syncing it would empty every target.
 fn empty(resolved: &ResolvedSource) -> Failure {
-    let prefix = resolved.collection.as_ref().map(|collection| collection.prefix.to_text()).unwrap_or_default();
+    let prefix =
+        resolved.collection.as_ref().map(|collection| collection.prefix.to_text()).unwrap_or_default();
     let folder = Path::new(&resolved.store.path).join(prefix);
     let message = format!(
         "source {:?} has no files: fill {} first (a sync of an empty source is refused, so that it cannot empty its targets)",

@@ -113,8 +113,10 @@ impl Journal {
         progress.bytes_done = self.bytes.load(Relaxed);
         progress.bytes_per_second = self.rate.lock().at(progress.bytes_done);
         let left = progress.bytes_total.saturating_sub(progress.bytes_done);
-        progress.remaining_ms =
-            left.saturating_mul(1_000).checked_div(progress.bytes_per_second).filter(|_| progress.bytes_total > 0);
+        progress.remaining_ms = left
+            .saturating_mul(1_000)
+            .checked_div(progress.bytes_per_second)
+            .filter(|_| progress.bytes_total > 0);
         (progress, Counts { bytes: self.bytes.load(Relaxed), ..counts })
     }
 
@@ -207,7 +209,8 @@ impl Rate {
 
     fn at(&mut self, bytes: u64) -> u64 {
         let now = Instant::now();
-        while self.samples.len() > 1 && self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > Self::WINDOW)
+        while self.samples.len() > 1
+            && self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > Self::WINDOW)
         {
             self.samples.pop_front();
         }

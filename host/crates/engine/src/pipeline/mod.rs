@@ -96,7 +96,10 @@ pub async fn attempt(engine: &Engine, claim: &Claim, control: &Arc<Control>) -> 
     let mut outcome = outcome.unwrap_or_else(|error| failed(claim, error));
     outcome.counts.passed_over = journal.passed_over_count();
     if let Some(failure) = &outcome.failure {
-        journal.say(LogLevel::Error, format!("{} (fault: {:?}, code: {:?})", failure, failure.fault, failure.code));
+        journal.say(
+            LogLevel::Error,
+            format!("{} (fault: {:?}, code: {:?})", failure, failure.fault, failure.code),
+        );
     }
     journal.close();
     if let Err(error) = journal.flush(engine.db(), claim).await {
@@ -112,7 +115,12 @@ fn lost_journal(claim: &Claim, control: &Control, error: &syncline_store::Error)
     tracing::warn!(run = %claim.run.id, %error, "What a run left behind could not be written");
 }
 
-async fn road(engine: &Engine, claim: &Claim, control: &Arc<Control>, journal: &Arc<Journal>) -> Result<Outcome> {
+async fn road(
+    engine: &Engine,
+    claim: &Claim,
+    control: &Arc<Control>,
+    journal: &Arc<Journal>,
+) -> Result<Outcome> {
     let sync = engine.db().sync(&claim.run.sync).await?;
     let plugin = runnable_plugin(engine, &sync).await?;
     engine.db().begin_run(claim, &plugin.digest).await?;
@@ -122,7 +130,9 @@ async fn road(engine: &Engine, claim: &Claim, control: &Arc<Control>, journal: &
         Work { engine, claim, sync, plugin, control: Arc::clone(control), journal: Arc::clone(journal) };
     let outcome = match work.plugin.world.as_str() {
         "file-sync" => files::road(&work).await,
-        other => Err(Failure::host("world", format!("this host cannot run plugins of world {other:?}")).into()),
+        other => {
+            Err(Failure::host("world", format!("this host cannot run plugins of world {other:?}")).into())
+        }
     };
     let outcome = outcome.unwrap_or_else(|error| failed(claim, error));
     Ok(Outcome { plugin: Some(digest), ..outcome })
@@ -167,11 +177,19 @@ impl Engine {
     }
 
     /// The ending is worth some patience: without it, all that was done is done again.
-    async fn write_ending(&self, claim: &Claim, control: &Control, ending: &Ending, events: &[NewEvent]) -> Result<()> {
+    async fn write_ending(
+        &self,
+        claim: &Claim,
+        control: &Control,
+        ending: &Ending,
+        events: &[NewEvent],
+    ) -> Result<()> {
         loop {
             match self.db().end_attempt(claim, ending, events).await {
                 Ok(_) => return Ok(()),
-                Err(error @ syncline_store::Error::Database(_)) if control.stopped() != Some(Stop::LeaseLost) => {
+                Err(error @ syncline_store::Error::Database(_))
+                    if control.stopped() != Some(Stop::LeaseLost) =>
+                {
                     tracing::warn!(run = %claim.run.id, %error, "The ending of a run could not be written; trying again");
                     tokio::time::sleep(FLUSH).await;
                 }
@@ -235,7 +253,9 @@ impl Engine {
             Retry::Never => None,
             Retry::Now => Some(Duration::from_millis(200)),
             Retry::Backoff => Some(backoff(claim.run.attempt)),
-            Retry::After(millis) => Some(Duration::from_millis(millis.into()).min(Duration::from_secs(3_600))),
+            Retry::After(millis) => {
+                Some(Duration::from_millis(millis.into()).min(Duration::from_secs(3_600)))
+            }
         };
         ending.state = RunState::Failed;
         if failure.code == "wall" {
@@ -244,7 +264,8 @@ impl Engine {
         if let Some(wait) = wait.filter(|_| claim.attempts_left > 0) {
             ending.state = RunState::Queued;
             ending.not_before = self.clock().now().checked_add(wait).ok();
-            ending.reason = Some(format!("attempt {} failed, another one follows: {failure}", claim.run.attempt));
+            ending.reason =
+                Some(format!("attempt {} failed, another one follows: {failure}", claim.run.attempt));
         }
     }
 }
@@ -282,6 +303,7 @@ fn event_of(run: &Run, ending: &Ending) -> NewEvent {
         _ => (LogLevel::Error, format!("Sync {sync} failed: {why}")),
     };
     let data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
-    let kind = format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
+    let kind =
+        format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
     NewEvent::new(&kind, "system", message).run(run.id, sync).level(level).data(data)
 }

@@ -93,7 +93,10 @@ impl Listing for Files {
     async fn next(&mut self, max: usize) -> Result<Vec<FileInfo>, Failure> {
         self.control.keep_going()?;
         let Some(mut listing) = self.listing.take() else {
-            return Err(Failure::changed("listing-over", "this listing failed before: it is over, begin another"));
+            return Err(Failure::changed(
+                "listing-over",
+                "this listing failed before: it is over, begin another",
+            ));
         };
         let (listing, files) = off(move || {
             let files = listing.next(max)?;
@@ -110,7 +113,9 @@ impl Listing for Files {
     }
 }
 
-async fn off<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     blocking(work).await.map_err(crate::Error::into_failure)
 }
 

@@ -20,7 +20,8 @@ fn fill(world: &World) {
     set_mode(library.join("script"), 0o6755);
     set_mode(library.join("a/b"), 0o750);
     set_mode(library.join("a/one"), 0o400);
-    for (seconds, at) in (1_000_000_000..).zip(["a/one", "a/b/two", "script", "a/b", "a", "empty/folder", ""]) {
+    for (seconds, at) in (1_000_000_000..).zip(["a/one", "a/b/two", "script", "a/b", "a", "empty/folder", ""])
+    {
         set_time(library.join(at), seconds);
     }
 }
@@ -35,7 +36,13 @@ fn targets_become_what_the_library_is_with_times_and_modes_and_empty_folders() {
     let expected = Counts { copied: 5, bytes: 22, folders: 5, ..Counts::default() };
     assert_eq!(outcome.results[0].counts, expected);
     assert_eq!(outcome.bytes, 3 * 22);
-    assert!(outcome.operations.iter().filter(|one| one.kind == OperationKind::Copy).all(|one| one.digest.is_some()));
+    assert!(
+        outcome
+            .operations
+            .iter()
+            .filter(|one| one.kind == OperationKind::Copy)
+            .all(|one| one.digest.is_some())
+    );
     let mode = std::fs::metadata(world.target(1).join("script")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o6755);
     assert!(world.diff(&world.mirror()).iter().all(|diff| diff.as_ref().unwrap().is_empty()));
@@ -101,7 +108,13 @@ fn names_that_are_not_unicode_and_the_longest_paths_arrive() {
     for name in &names {
         rustix::fs::mkdirat(&folder, name.as_str(), rustix::fs::Mode::RWXU).unwrap();
         folder = std::fs::File::from(
-            rustix::fs::openat(&folder, name.as_str(), rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap(),
+            rustix::fs::openat(
+                &folder,
+                name.as_str(),
+                rustix::fs::OFlags::DIRECTORY,
+                rustix::fs::Mode::empty(),
+            )
+            .unwrap(),
         );
     }
     let deep = names.join("/");
@@ -166,7 +179,11 @@ fn a_limit_on_bytes_a_second_is_kept() {
     let world = World::new(1);
     put(world.library().join("f"), vec![1; 300_000]);
     let folder = world.target(0);
-    let id = syncline_files::FolderStore::adopt(&folder, syncline_domain::ids::StoreId::new(jiff::Timestamp::UNIX_EPOCH)).unwrap();
+    let id = syncline_files::FolderStore::adopt(
+        &folder,
+        syncline_domain::ids::StoreId::new(jiff::Timestamp::UNIX_EPOCH),
+    )
+    .unwrap();
     let options = syncline_files::FolderOptions { bytes_per_second: Some(1_000_000) };
     let store = syncline_files::FolderStore::open(name("t0"), &folder, id, options).unwrap();
     let mut world = world;

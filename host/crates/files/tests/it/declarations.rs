@@ -7,7 +7,8 @@ use syncline_domain::declaration::*;
 use crate::harness::*;
 
 fn file(world: &World, at: &str, source: &str) -> DeclaredFiles {
-    let file = DeclaredFile { path: path(at), source: name("library"), source_path: path(source), digest: None };
+    let file =
+        DeclaredFile { path: path(at), source: name("library"), source_path: path(source), digest: None };
     DeclaredFiles { targets: world.all(), files: vec![file], stage: 0 }
 }
 
@@ -110,10 +111,14 @@ fn excluded_folders_are_not_entered_and_unneeded_ones_not_made() {
     let world = library(1);
     put(world.library().join("secret/deep/x"), "x");
     std::fs::create_dir(world.library().join("hollow")).unwrap();
-    let mut declarations = FileDeclarations { trees: vec![world.tree("", "", 0)], ..FileDeclarations::default() };
+    let mut declarations =
+        FileDeclarations { trees: vec![world.tree("", "", 0)], ..FileDeclarations::default() };
     declarations.trees[0].excluding = vec!["secret/**".to_owned()];
     assert_eq!(
-        world.planned(&declarations)[1..].iter().filter(|line| line.starts_with("Create")).collect::<Vec<_>>(),
+        world.planned(&declarations)[1..]
+            .iter()
+            .filter(|line| line.starts_with("Create"))
+            .collect::<Vec<_>>(),
         ["CreateFolder b", "CreateFolder hollow"]
     );
     declarations.trees[0].including = vec!["**/two".to_owned()];
@@ -157,7 +162,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_read() {
 #[test]
 fn only_the_declared_content_will_do() {
     let world = library(1);
-    let mut declarations = FileDeclarations { files: vec![file(&world, "x", "a/one")], ..FileDeclarations::default() };
+    let mut declarations =
+        FileDeclarations { files: vec![file(&world, "x", "a/one")], ..FileDeclarations::default() };
     declarations.files[0].files[0].digest = Some(*blake3::hash(b"one").as_bytes());
     world.sync(&declarations).assert_done();
     declarations.files[0].files[0].digest = Some(*blake3::hash(b"two").as_bytes());

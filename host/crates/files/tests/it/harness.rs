@@ -56,8 +56,7 @@ impl World {
 
     pub fn at(folder: &Path, targets: usize) -> Self {
         let place = tempfile::tempdir_in(folder).unwrap();
-        let mut world =
-            Self { place, sources: Vec::new(), targets: Vec::new(), memory: Memory::default() };
+        let mut world = Self { place, sources: Vec::new(), targets: Vec::new(), memory: Memory::default() };
         world.add_source("library");
         for number in 0..targets {
             let called = format!("t{number}");
@@ -119,7 +118,11 @@ impl World {
         self.diff_by(declarations, Compare::Quick)
     }
 
-    pub fn diff_by(&self, declarations: &FileDeclarations, compare: Compare) -> Vec<Result<TargetDiff, Failure>> {
+    pub fn diff_by(
+        &self,
+        declarations: &FileDeclarations,
+        compare: Compare,
+    ) -> Vec<Result<TargetDiff, Failure>> {
         let context = Context::new(&Unobserved);
         let intent = self.expand(declarations).unwrap();
         let options = DiffOptions { compare, mtime_tolerance_ns: 0, digests: &self.memory };
@@ -138,7 +141,12 @@ impl World {
     }
 
     /// Declares, compares, applies; checks that each planned operation was told exactly once.
-    pub fn sync_with(&self, declarations: &FileDeclarations, options: &ApplyOptions, recorder: Recorder) -> Outcome {
+    pub fn sync_with(
+        &self,
+        declarations: &FileDeclarations,
+        options: &ApplyOptions,
+        recorder: Recorder,
+    ) -> Outcome {
         let context = Context::new(&recorder);
         let intent = expand(declarations, &self.sources, &context).unwrap();
         let compare = DiffOptions { compare: Compare::Quick, mtime_tolerance_ns: 0, digests: &self.memory };
@@ -147,7 +155,8 @@ impl World {
             .filter_map(|(_, diff)| diff.ok())
             .collect();
         let key = |one: &Operation| (one.target.clone(), one.path.clone(), format!("{:?}", one.kind));
-        let mut planned: Vec<_> = diffs.iter().flat_map(|diff| diff.operations().map(|one| key(&one))).collect();
+        let mut planned: Vec<_> =
+            diffs.iter().flat_map(|diff| diff.operations().map(|one| key(&one))).collect();
         let results = apply(&intent, diffs, options, &self.memory, &context);
         let operations = recorder.operations.into_inner();
         let mut told: Vec<_> = operations.iter().map(key).collect();
@@ -175,9 +184,11 @@ pub fn assert_same(source: &Path, target: &Path) {
         .args([slash(source), slash(target)])
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let told =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     // Links and special files are passed over, which rsync would copy: -a is asked for what it does with the rest.
-    let left: Vec<&str> = told.lines().filter(|line| !line.contains("L+++") && !line.contains("S+++")).collect();
+    let left: Vec<&str> =
+        told.lines().filter(|line| !line.contains("L+++") && !line.contains("S+++")).collect();
     assert!(left.is_empty(), "rsync would do: {left:#?}");
     assert_eq!(temporary_files(target), Vec::<PathBuf>::new());
 }
@@ -221,8 +232,9 @@ impl Outcome {
     /// The failure of the operation at this path.
     #[track_caller]
     pub fn failure(&self, at: &str) -> &Failure {
-        let operation = self.operations.iter().find(|one| one.path == path(at)).unwrap();
-        operation.failure.as_ref().unwrap_or_else(|| panic!("{operation:?} did not fail"))
+        let failures =
+            self.operations.iter().filter(|one| one.path == path(at)).filter_map(|one| one.failure.as_ref());
+        failures.into_iter().next().unwrap_or_else(|| panic!("nothing failed at {at}"))
     }
 
     pub fn of(&self, kind: OperationKind) -> usize {

@@ -17,7 +17,10 @@ fn a_link_in_place_of_a_folder_is_never_followed() {
     let mut declarations = world.mirror();
     declarations.prunes.clear();
     let outcome = world.sync(&declarations);
-    assert_eq!(outcome.lines(OperationState::Failed), ["Copy a/b/file", "CreateFolder a", "CreateFolder a/b"]);
+    assert_eq!(
+        outcome.lines(OperationState::Failed),
+        ["Copy a/b/file", "CreateFolder a", "CreateFolder a/b"]
+    );
     assert!(outcome.failure("a/b/file").message.contains("symbolic link"), "{}", outcome.failure("a/b/file"));
     assert_eq!(outcome.lines(OperationState::Done).last().unwrap(), "Touch ");
     assert!(world.target(0).join("c").exists(), "the rest of the stage goes on");

@@ -88,7 +88,10 @@ fn names_that_are_not_unicode_stand_in_it_escaped_and_earlier_inventories_too() 
     let inner = std::fs::read_to_string(world.target(0).join("files/manifest.json")).unwrap();
     assert!(inner.contains(r#"{"path":"//\\xff\"","size":3,"#), "{inner}");
     let all = std::fs::read_to_string(world.target(0).join("all.json")).unwrap();
-    assert_eq!(all, listed(&[("files/manifest.json", &inner), ("X", "odd")]).replace(r#""X""#, r#""//files/\\xff\"""#));
+    assert_eq!(
+        all,
+        listed(&[("files/manifest.json", &inner), ("X", "odd")]).replace(r#""X""#, r#""//files/\\xff\"""#)
+    );
     assert!(world.planned(&declarations).is_empty());
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Once, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use syncline_domain::{FailureKind, operation::OperationState};
@@ -115,7 +118,10 @@ fn a_file_that_changes_while_it_is_copied_is_copied_again() {
         let target = world.target(0);
         // Twice, after the source was walked: on the second and third question of copying.
         let recorder = Recorder::hooked(move |_| {
-            expanded.store(expanded.load(Ordering::SeqCst) || target.join(".syncline/tmp").exists(), Ordering::SeqCst);
+            expanded.store(
+                expanded.load(Ordering::SeqCst) || target.join(".syncline/tmp").exists(),
+                Ordering::SeqCst,
+            );
             if expanded.load(Ordering::SeqCst) && times.fetch_add(1, Ordering::SeqCst) < 2 {
                 let time = times.load(Ordering::SeqCst);
                 std::fs::write(&changing, vec![2; size + usize::try_from(time).unwrap()]).unwrap();

@@ -1,12 +1,11 @@
 //! A PostgreSQL for tests: one for each test process, with a database for whoever asks.
 //!
-//! The server is the child of a small shell script, which waits for the end of its standard input. That comes when the test
-//! process ends, however it ends (a panic, a signal, a kill): the script then stops the server and removes its folder. Should
-//! the script itself be killed, the kernel stops the server.
+//! The script that runs it stops it when its standard input ends, which it does when the test process ends, however that
+//! is: a panic, a signal, a kill.
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         LazyLock,
@@ -15,29 +14,6 @@ use std::{
 };
 
 use sqlx::{Connection, PgConnection};
-
-const SCRIPT: &str = r#"
-set -eu
-trap '' INT TERM HUP
-folder=$(mktemp -d /tmp/syncline-postgres.XXXXXX)
-user=''
-if [ "$(id -u)" = 0 ]; then
-    # initdb and postgres refuse to run as root.
-    chown postgres "$folder"
-    user='--reuid=postgres --regid=postgres --init-groups'
-fi
-echo "folder $folder"
-cd "$folder"
-setpriv $user "$1/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync 2>&1
-setpriv $user --pdeathsig QUIT "$1/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=500 2>&1 &
-server=$!
-read -r _ || true
-kill -QUIT "$server" || true
-wait "$server" || true
-cd /
-rm -rf "$folder"
-"#;
 
 /// A running server.
 pub struct Postgres {
@@ -55,13 +31,11 @@ pub fn shared() -> &'static Postgres {
 
 impl Postgres {
     fn start() -> Self {
-        let mut guard = Command::new("sh")
-            .args(["-c", SCRIPT, "postgres-guard"])
-            .arg(newest_programs())
+        let mut guard = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../scripts/postgres.sh"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("sh starts");
+            .expect("scripts/postgres.sh can be started");
         let output = guard.stdout.take().expect("standard output is piped");
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
         let mut told = Vec::new();
@@ -94,14 +68,4 @@ impl Postgres {
         connection.close().await.expect("the connection closes");
         self.url(&name)
     }
-}
-
-/// Folder of `initdb` and `postgres`, of the newest version that is installed.
-fn newest_programs() -> PathBuf {
-    let versions =
-        std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed (Debian: postgresql)");
-    let version = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
-    let paths = versions.map(|entry| entry.expect("the folder can be read").path());
-    let newest = paths.filter(|path| path.join("bin/initdb").exists()).max_by_key(|path| version(path));
-    newest.expect("/usr/lib/postgresql/VERSION/bin/initdb exists").join("bin")
 }

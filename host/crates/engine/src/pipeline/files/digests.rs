@@ -22,7 +22,9 @@ impl StoredDigests {
 
 impl Digests for StoredDigests {
     fn load(&self, store: &Name, folder: &RelPath) -> Result<Option<Vec<u8>>, Failure> {
-        self.runtime.block_on(self.db.digests_of(store, folder)).map_err(|error| Error::from(error).into_failure())
+        self.runtime
+            .block_on(self.db.digests_of(store, folder))
+            .map_err(|error| Error::from(error).into_failure())
     }
 
     fn save(&self, store: &Name, folders: Vec<(RelPath, Vec<u8>)>) -> Result<(), Failure> {

@@ -1,0 +1,213 @@
+//! Every route of the API, and what all of them go through.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    handler::Handler,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{MethodFilter, MethodRouter, on},
+};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
+use syncline_engine::Engine;
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer};
+
+use crate::{
+    access::*,
+    collections::*,
+    events::*,
+    health::*,
+    metrics::show_metrics,
+    nodes::*,
+    observe, once, openapi,
+    plugins::*,
+    problem::{self, Problem},
+    runs::*,
+    schedules::*,
+    state::{Api, ApiOptions},
+    stores::*,
+    syncs::*,
+};
+
+/// Most bytes of a JSON body.
+const JSON_LIMIT: usize = 2 << 20;
+/// Most bytes of a package.
+const PACKAGE_LIMIT: usize = 32 << 20;
+
+/// The whole API as a service. Cancel `options.stopping` before a graceful shutdown: open streams of events end then,
+/// and the server can wait for the rest.
+pub fn router(engine: Engine, options: ApiOptions) -> Router {
+    let serve_metrics = options.serve_metrics;
+    let api = Api::new(engine, options);
+    let mut all = routes();
+    if serve_metrics {
+        all = all.get("/metrics", show_metrics);
+    }
+    dress(all, api)
+}
+
+/// `/metrics`, `/healthz` and `/readyz` alone, for a listener of their own. Give it the same options as [`router`].
+pub fn metrics_router(engine: Engine, options: ApiOptions) -> Router {
+    let routes =
+        Routes::default().get("/metrics", show_metrics).get("/healthz", is_alive).get("/readyz", is_ready);
+    dress(routes, Api::new(engine, options))
+}
+
+/// Who may call each is the first argument of its handler.
+pub(crate) fn routes() -> Routes {
+    Routes::default()
+        .get("/healthz", is_alive)
+        .get("/readyz", is_ready)
+        .get("/api/v1/openapi.json", openapi::show_document)
+        .get("/api/v1/me", show_me)
+        .get("/api/v1/nodes", list_nodes)
+        // Plugins
+        .package("/api/v1/plugins", install_plugin)
+        .package("/api/v1/plugins/check", check_package)
+        .get("/api/v1/plugins", list_plugins)
+        .get("/api/v1/plugins/{name}", show_plugin)
+        .put("/api/v1/plugins/{name}/grants", set_grants)
+        .put("/api/v1/plugins/{name}/limits", set_limits)
+        .post("/api/v1/plugins/{name}/enable", enable_plugin)
+        .post("/api/v1/plugins/{name}/disable", disable_plugin)
+        .post("/api/v1/plugins/{name}/rollback", roll_plugin_back)
+        .delete("/api/v1/plugins/{name}", remove_plugin)
+        // Stores
+        .post_once("/api/v1/stores", create_store)
+        .get("/api/v1/stores", list_stores)
+        .get("/api/v1/stores/{name}", show_store)
+        .patch("/api/v1/stores/{name}", change_store)
+        .delete("/api/v1/stores/{name}", remove_store)
+        .post("/api/v1/stores/{name}/adopt", adopt_store)
+        // Collections
+        .post_once("/api/v1/collections", create_collection)
+        .get("/api/v1/collections", list_collections)
+        .get("/api/v1/collections/{name}", show_collection)
+        .delete("/api/v1/collections/{name}", remove_collection)
+        // Syncs
+        .post_once("/api/v1/syncs", create_sync)
+        .get("/api/v1/syncs", list_syncs)
+        .get("/api/v1/syncs/{name}", show_sync)
+        .put("/api/v1/syncs/{name}", change_sync)
+        .delete("/api/v1/syncs/{name}", remove_sync)
+        .delete("/api/v1/syncs/{name}/cursor", clear_cursor)
+        // Runs
+        .post_once("/api/v1/syncs/{name}/runs", start_run)
+        .get("/api/v1/syncs/{name}/runs", list_runs_of_sync)
+        .get("/api/v1/runs", list_runs)
+        .get("/api/v1/runs/{id}", show_run)
+        .get("/api/v1/runs/{id}/operations", list_operations)
+        .get("/api/v1/runs/{id}/log", read_log)
+        .get("/api/v1/runs/{id}/attempts", list_attempts)
+        .post_once("/api/v1/runs/{id}/approve", approve_run)
+        .post_once("/api/v1/runs/{id}/reject", reject_run)
+        .post_once("/api/v1/runs/{id}/cancel", cancel_run)
+        .post_once("/api/v1/runs/{id}/retry", retry_run)
+        // Schedules
+        .post_once("/api/v1/schedules", create_schedule)
+        .get("/api/v1/schedules", list_schedules)
+        .get("/api/v1/schedules/{id}", show_schedule)
+        .put("/api/v1/schedules/{id}", change_schedule)
+        .delete("/api/v1/schedules/{id}", remove_schedule)
+        .post("/api/v1/schedules/{id}/pause", pause_schedule)
+        .post("/api/v1/schedules/{id}/resume", resume_schedule)
+        // Events
+        .get("/api/v1/events", list_events)
+        .get("/api/v1/events/stream", follow_events)
+        // Access
+        .post("/api/v1/tokens", create_token)
+        .get("/api/v1/tokens", list_tokens)
+        .delete("/api/v1/tokens/{id}", remove_token)
+        .post("/api/v1/secrets", create_secret)
+        .get("/api/v1/secrets", list_secrets)
+        .put("/api/v1/secrets/{name}", set_secret)
+        .delete("/api/v1/secrets/{name}", remove_secret)
+}
+
+/// Routes, and a list of them: a router of axum does not tell what is in it.
+#[derive(Default)]
+pub(crate) struct Routes {
+    router: Router<Api>,
+    /// Routes that go through [`once::once`]; a router of their own, because that needs the state.
+    done_once: Router<Api>,
+    listed: Vec<(Method, &'static str)>,
+}
+
+impl Routes {
+    /// All routes added so far.
+    #[cfg(test)]
+    pub fn listed(&self) -> &[(Method, &'static str)] {
+        &self.listed
+    }
+
+    pub fn get<T: 'static>(self, path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        self.add(Method::GET, path, on(MethodFilter::GET, handler))
+    }
+
+    fn put<T: 'static>(self, path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        self.add(Method::PUT, path, on(MethodFilter::PUT, handler))
+    }
+
+    fn patch<T: 'static>(self, path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        self.add(Method::PATCH, path, on(MethodFilter::PATCH, handler))
+    }
+
+    fn delete<T: 'static>(self, path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        self.add(Method::DELETE, path, on(MethodFilter::DELETE, handler))
+    }
+
+    fn post<T: 'static>(self, path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        self.add(Method::POST, path, on(MethodFilter::POST, handler))
+    }
+
+    /// A POST that honours `Idempotency-Key`.
+    fn post_once<T: 'static>(mut self, path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        self.done_once = self.done_once.route(path, on(MethodFilter::POST, handler));
+        self.listed.push((Method::POST, path));
+        self
+    }
+
+    /// A POST that takes a package.
+    fn package<T: 'static>(self, path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        let limited = on(MethodFilter::POST, handler).layer(DefaultBodyLimit::max(PACKAGE_LIMIT));
+        self.add(Method::POST, path, limited)
+    }
+
+    fn add(mut self, method: Method, path: &'static str, route: MethodRouter<Api>) -> Self {
+        self.router = self.router.route(path, route);
+        self.listed.push((method, path));
+        self
+    }
+}
+
+/// What every request goes through, from the outside in.
+fn dress(routes: Routes, api: Api) -> Router {
+    let done_once = routes.done_once.layer(from_fn_with_state(api.clone(), once::once));
+    let router = routes.router.merge(done_once);
+    let header = |name: HeaderName, value| {
+        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+    };
+    let layers = ServiceBuilder::new()
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::CACHE_CONTROL, "no-store"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(from_fn_with_state(api.clone(), observe::name_request))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(observe::span)
+                .on_request(())
+                .on_response(observe::answered)
+                .on_failure(()),
+        )
+        .layer(from_fn_with_state(api.clone(), observe::count))
+        .layer(from_fn(problem::answer_problems))
+        .layer(from_fn_with_state(api.clone(), observe::limit_time))
+        .layer(CatchPanicLayer::custom(problem::of_panic))
+        .layer(DefaultBodyLimit::max(JSON_LIMIT));
+    router
+        .fallback(async |uri: Uri| Problem::no_route(uri.path()))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| Problem::no_method(&method, uri.path()))
+        .layer(layers)
+        .with_state(api)
+}

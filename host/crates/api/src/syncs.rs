@@ -1,0 +1,177 @@
+//! Syncs: plugins with settings, sources and targets. Their runs are in `runs/`.
+
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use serde::Deserialize;
+use syncline_domain::{
+    Name,
+    sync::{Sync, SyncSpec},
+};
+use syncline_engine::Engine;
+use syncline_store::Db;
+
+use crate::{
+    auth::{Operator, Viewer},
+    conditional::{IfMatch, IfNoneMatch, Tagged, created},
+    input::{At, Beside, Edited, Json, NoParams, Params, Shown, With},
+    page::{Items, PageParams},
+    problem::Result,
+};
+
+/// What a new sync is called.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewName {
+    name: Name,
+}
+
+impl Beside for NewName {
+    const FIELDS: &'static [&'static str] = &["name"];
+}
+
+/// What is needed to make a sync, for the document.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "only its schema is used; bodies are read as `With<NewName, SyncSpec>`")]
+pub(crate) struct NewSync {
+    /// What operators will call it.
+    name: Name,
+    #[schema(inline)]
+    #[serde(flatten)]
+    spec: SyncSpec,
+}
+
+/// What GET shows of a sync and PUT does not set.
+pub(crate) struct SyncShown;
+
+impl Shown for SyncShown {
+    const FIELDS: &'static [&'static str] = &["name", "created_at", "updated_at", "revision"];
+}
+
+/// Make a sync.
+#[utoipa::path(
+    post, path = "/api/v1/syncs", tag = "syncs",
+    request_body = NewSync,
+    responses((status = 201, description = "Made", body = Sync, headers(("Location" = String)))),
+    security(("token" = ["operator"])),
+)]
+pub(crate) async fn create_sync(
+    caller: Operator,
+    State(engine): State<Engine>,
+    Params(NoParams {}): Params<NoParams>,
+    Json(new): Json<With<NewName, SyncSpec>>,
+) -> Result<Response> {
+    let sync = engine.create_sync(new.beside.name, new.rest, caller.actor()).await?;
+    let location = format!("/api/v1/syncs/{}", sync.name);
+    Ok(created(&location, Tagged { revision: sync.revision, body: sync }))
+}
+
+/// List syncs.
+#[utoipa::path(
+    get, path = "/api/v1/syncs", tag = "syncs",
+    params(PageParams),
+    responses((status = 200, description = "Sorted by name", body = Items<Sync>)),
+    security(("token" = ["viewer"])),
+)]
+pub(crate) async fn list_syncs(
+    _: Viewer,
+    State(db): State<Db>,
+    Params(params): Params<PageParams>,
+) -> Result<Items<Sync>> {
+    let page = params.page()?;
+    Ok(Items::of(db.syncs().await?, &page, |sync: &Sync| sync.name.to_string()))
+}
+
+/// Look at a sync.
+#[utoipa::path(
+    get, path = "/api/v1/syncs/{name}", tag = "syncs",
+    params(
+        ("name" = Name, Path, description = "The sync"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the caller has"),
+    ),
+    responses(
+        (status = 200, description = "The sync", body = Sync, headers(("ETag" = String))),
+        (status = 304, description = "It is as the caller has it"),
+    ),
+    security(("token" = ["viewer"])),
+)]
+pub(crate) async fn show_sync(
+    _: Viewer,
+    State(db): State<Db>,
+    At(name): At<Name>,
+    Params(NoParams {}): Params<NoParams>,
+    known: IfNoneMatch,
+) -> Result<Response> {
+    let sync = db.sync(&name).await?;
+    Ok(Tagged { revision: sync.revision, body: sync }.unless(&known))
+}
+
+/// Change a sync.
+///
+/// All of what can be set, in place of what was; a field that is absent gets its default. What GET answered can be sent
+/// back with changes: `name`, times and `revision` in it are ignored. A run under way goes on as it began.
+#[utoipa::path(
+    put, path = "/api/v1/syncs/{name}", tag = "syncs",
+    params(
+        ("name" = Name, Path, description = "The sync"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of what was read"),
+    ),
+    request_body = SyncSpec,
+    responses((status = 200, description = "Changed", body = Sync, headers(("ETag" = String)))),
+    security(("token" = ["operator"])),
+)]
+pub(crate) async fn change_sync(
+    caller: Operator,
+    State(engine): State<Engine>,
+    At(name): At<Name>,
+    Params(NoParams {}): Params<NoParams>,
+    known: IfMatch,
+    Json(edited): Json<Edited<SyncShown, SyncSpec>>,
+) -> Result<Tagged<Sync>> {
+    let present = engine.db().sync(&name).await?.revision;
+    let revision = known.revision("sync", &name, present)?;
+    let sync = engine.change_sync(&name, edited.spec, revision, caller.actor()).await?;
+    Ok(Tagged { revision: sync.revision, body: sync })
+}
+
+/// Remove a sync.
+///
+/// What it put on its targets stays. Refused with 409 while a schedule or an unfinished run needs it.
+#[utoipa::path(
+    delete, path = "/api/v1/syncs/{name}", tag = "syncs",
+    params(
+        ("name" = Name, Path, description = "The sync"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of what was read"),
+    ),
+    responses((status = 204, description = "Removed")),
+    security(("token" = ["operator"])),
+)]
+pub(crate) async fn remove_sync(
+    caller: Operator,
+    State(engine): State<Engine>,
+    At(name): At<Name>,
+    Params(NoParams {}): Params<NoParams>,
+    known: IfMatch,
+) -> Result<StatusCode> {
+    let present = engine.db().sync(&name).await?.revision;
+    known.revision("sync", &name, present)?;
+    engine.remove_sync(&name, caller.actor()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Throw a sync's cursor away.
+///
+/// The plugin is given none at the next run and reads everything anew.
+#[utoipa::path(
+    delete, path = "/api/v1/syncs/{name}/cursor", tag = "syncs",
+    params(("name" = Name, Path, description = "The sync")),
+    responses((status = 204, description = "Thrown away, or there was none")),
+    security(("token" = ["operator"])),
+)]
+pub(crate) async fn clear_cursor(
+    caller: Operator,
+    State(engine): State<Engine>,
+    At(name): At<Name>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<StatusCode> {
+    engine.clear_cursor(&name, caller.actor()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,16 @@
+//! The API as its callers see it: a real engine on a database in a temporary folder, a request in, an answer out.
+
+mod access;
+mod conditional;
+mod events;
+mod harness;
+mod input;
+mod lists;
+mod once;
+mod plugins;
+mod problems;
+mod roles;
+mod runs;
+mod schedules;
+mod server;
+mod setup;
