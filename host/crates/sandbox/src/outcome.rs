@@ -80,7 +80,12 @@ pub(crate) fn returned(failure: wit::Failure, given: &GivenFailures) -> Failure 
         FailureKind::Stopped => FailureKind::Other,
         kind => kind,
     };
-    let fault = noted.map_or_else(|| failure.fault.into(), |noted| noted.fault);
+    let fault = match (noted, Fault::from(failure.fault)) {
+        (Some(noted), _) => noted.fault,
+        // Only the host knows when the host is to blame: believed, it would keep a broken plugin from being suspended.
+        (None, Fault::Host) => Fault::Plugin,
+        (None, fault) => fault,
+    };
     let message = match visible(&failure.message, Failure::MAX_MESSAGE) {
         message if message.is_empty() => noted.map_or_else(
             || "the plugin failed and did not say why".to_owned(),
@@ -176,6 +181,20 @@ mod tests {
         assert_eq!(returned(from_guest(wit::FailureKind::Other, host_ref), &given).fault, Fault::Settings);
         assert_eq!(returned(from_guest(wit::FailureKind::Other, 0), &given).fault, Fault::Remote);
         assert_eq!(returned(from_guest(wit::FailureKind::Other, 77), &given).fault, Fault::Remote);
+    }
+
+    #[test]
+    fn a_guest_cannot_blame_the_host_for_what_the_host_did_not_say() {
+        let mut given = GivenFailures::default();
+        let broken = given.note(&Failure::host("sandbox", "the host broke down"));
+        let blames = |host_ref| wit::Failure {
+            fault: wit::Fault::Host,
+            ..from_guest(wit::FailureKind::Unavailable, host_ref)
+        };
+        assert_eq!(returned(blames(broken), &given).fault, Fault::Host);
+        for forged in [0, broken + 1, 4_711] {
+            assert_eq!(returned(blames(forged), &given).fault, Fault::Plugin, "{forged}");
+        }
     }
 
     #[test]

@@ -76,8 +76,8 @@ pub(crate) struct DesiredFilesContext {
 }
 
 impl DesiredFilesContext {
-    /// Of what a sync binds, what `allowed` covers. Trees and files may name the sources that `stores` is granted for,
-    /// and all that are bound if the plugin does not read by itself.
+    /// Of what a sync binds, what `allowed` covers. Trees and files may name the sources that `stores` is granted for: to
+    /// have files of a source put elsewhere is to read it.
     pub(crate) fn new(
         mut targets: Vec<BoundTarget>,
         sources: &[BoundSource],
@@ -99,9 +99,7 @@ impl DesiredFilesContext {
             .collect();
         let removal = allow_removal && pruning.next().is_some();
         let reading = grants(allowed, stores::INTERFACE);
-        let readable = |name: &Name| {
-            reading.clone().next().is_none() || reading.clone().any(|grant| stores::names(grant, name))
-        };
+        let readable = |name: &Name| reading.clone().any(|grant| stores::names(grant, name));
         let sources =
             sources.iter().map(|source| &source.name).filter(|name| readable(name)).cloned().collect();
         let granted = here.clone().next().is_some();
@@ -148,7 +146,10 @@ impl DesiredFilesContext {
             let name: String = name.chars().take(Name::MAX).collect();
             Failure::denied(
                 "source",
-                format!("{name:?} is not among the sources that this sync gives to the plugin: an operator can bind it"),
+                format!(
+                    "{name:?} is not among the sources that this sync gives to the plugin: an operator can bind it, and an \
+                     administrator can grant `stores` for it if the plugin asks for that"
+                ),
             )
         })
     }

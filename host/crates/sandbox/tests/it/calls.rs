@@ -83,9 +83,11 @@ async fn a_grant_for_some_names_is_for_no_others() {
     let failure =
         run(&sandbox, &opens("lib"), FileSyncCall { allowed: allowed.clone(), ..call() }).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Denied);
-    // Nor can a file of it be declared by reference.
-    let failure = run(&sandbox, &declares_tree(), FileSyncCall { allowed, ..call() }).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Denied);
+    // Nor can a file of it be declared by reference; and to grant nothing is not to grant more.
+    for allowed in [allowed, vec![grant("desired-files", &[])]] {
+        let failure = run(&sandbox, &declares_tree(), FileSyncCall { allowed, ..call() }).await.unwrap_err();
+        assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Denied, "source"), "{failure}");
+    }
 }
 
 #[tokio::test]
