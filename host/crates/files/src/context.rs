@@ -2,10 +2,16 @@
 
 use syncline_domain::{Failure, Name, RelPath, operation::Operation};
 
+/// Code of the `Stopped` failure by which [`Observer::keep_going`] says that somebody else may own the run by now. From
+/// then on nothing at a target is touched any more, not even to put it in order: the folders and temporary files there
+/// may be those of the new owner. Only scratch files of this very attempt, whose names nobody else has, still go. After
+/// any other failure, what was begun is left in order.
+pub const LEASE_LOST: &str = "lease";
+
 /// Watches the work and can stop it. Called from several threads.
 pub trait Observer: Sync {
-    /// Asked before each file and each MiB. A failure stops the work at the next safe point: no half file stands anywhere,
-    /// and what was not done is reported as skipped with this failure.
+    /// Asked before each change of a target and each MiB. A failure stops the work at the next safe point: no half file
+    /// stands anywhere, and what was not done is reported as skipped with this failure. See also [`LEASE_LOST`].
     fn keep_going(&self) -> Result<(), Failure> {
         Ok(())
     }

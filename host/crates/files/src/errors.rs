@@ -71,6 +71,24 @@ fn classify(errno: Errno) -> (FailureKind, Fault, &'static str, &'static str) {
     }
 }
 
+/// What a folder is that carries a mark below a store's root.
+pub(crate) const NESTED: &str = "store of its own";
+const NESTED_CODE: &str = "nested-store";
+
+/// A folder that was named is a store of its own.
+pub(crate) fn nested(store: &Name, path: &RelPath) -> Failure {
+    let message = format!(
+        "store {store}: {} is a store of its own, which has a .syncline; use that store, or remove the .syncline there if it is none any more",
+        place(path)
+    );
+    Failure::settings(NESTED_CODE, message)
+}
+
+/// Whether a failure says that a folder is a store of its own.
+pub(crate) fn is_nested(failure: &Failure) -> bool {
+    failure.code == NESTED_CODE
+}
+
 /// Whether a failure says that the thing is not there.
 pub(crate) fn is_missing(failure: &Failure) -> bool {
     failure.kind == FailureKind::NotFound

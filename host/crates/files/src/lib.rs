@@ -23,6 +23,9 @@
 //! * A file appears under its name whole, or not at all: it is written in `.syncline/tmp` of its target and renamed.
 //! * A store that is not there, or does not carry its mark, is unavailable and never empty. Nothing is made at its path.
 //! * What cannot be read to its end is a failure and never a smaller result.
+//! * A folder below a store's root that has a `.syncline` is another store. It is neither read nor changed by way of the
+//!   outer one: what a walk comes upon is passed over, what a declaration names is refused.
+//! * Nothing at a target is touched after the lease on the run was lost.
 //!
 //! # To add a kind of store
 //!
@@ -49,7 +52,7 @@ mod read;
 mod store;
 
 pub use apply::{ApplyOptions, apply};
-pub use context::{Context, Observer, Unobserved};
+pub use context::{Context, LEASE_LOST, Observer, Unobserved};
 pub use diff::{DiffOptions, TargetDiff, diff};
 pub use digests::{Digests, NoDigests};
 pub use folder::{FolderOptions, FolderStore};

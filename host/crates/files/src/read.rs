@@ -14,7 +14,7 @@ use syncline_domain::{Failure, FailureKind, Fault, RelPath, declaration::Blake3}
 use crate::{
     digests::{self, Digests, KnownDigest},
     errors,
-    store::{EntryKind, Meta, Names, Reader, Source, Store},
+    store::{Dir, EntryKind, Meta, Names, Reader, Source, Store},
 };
 
 /// A regular file of a source.
@@ -49,7 +49,8 @@ impl Source {
             odd: Vec::new(),
             over: false,
         };
-        listing.enter(folder.clone())?;
+        let dir = self.store.named_dir(&self.locate(folder))?;
+        listing.enter(folder.clone(), dir.as_ref())?;
         Ok(listing)
     }
 
@@ -57,7 +58,7 @@ impl Source {
     pub fn info(&self, path: &RelPath, memory: Option<&dyn Digests>) -> Result<SourceFile, Failure> {
         let full = self.locate(path);
         let (folder, name) = full.split().ok_or_else(|| no_file(self, path))?;
-        let dir = self.store.dir(&folder)?;
+        let dir = self.store.named_dir(&folder)?;
         let meta = match dir.stat(name)? {
             Some(meta) if meta.kind == EntryKind::File => meta,
             Some(_) => return Err(no_file(self, path)),
@@ -139,7 +140,8 @@ impl Listing {
             match self.stack.pop() {
                 Some(Step::File(file)) => self.ready.push_back(file),
                 Some(Step::Folder(folder)) => {
-                    if let Err(failure) = self.enter(folder) {
+                    let dir = self.source.store.dir(&self.source.locate(&folder));
+                    if let Err(failure) = dir.and_then(|dir| self.enter(folder, dir.as_ref())) {
                         self.over = true;
                         self.stack.clear();
                         self.ready.clear();
@@ -157,7 +159,7 @@ impl Listing {
         Ok(self.ready.drain(..count).collect())
     }
 
-    /// How many things were passed over so far: special files, links, names that are not Unicode.
+    /// How many things were passed over so far: special files, links, names that are not Unicode, folders that are stores.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -167,11 +169,14 @@ impl Listing {
         std::mem::take(&mut self.odd)
     }
 
-    fn enter(&mut self, folder: RelPath) -> Result<(), Failure> {
-        let full = self.source.locate(&folder);
-        let dir = self.source.store.dir(&full)?;
+    fn enter(&mut self, folder: RelPath, dir: &dyn Dir) -> Result<(), Failure> {
+        let full = dir.path().clone();
         let mut names = Names::default();
         dir.names(&mut names)?;
+        if names.of_a_store() {
+            self.pass_over(folder, errors::NESTED);
+            return Ok(());
+        }
         let mut known: HashMap<Vec<u8>, KnownDigest> = HashMap::new();
         if let Some(memory) = &self.memory {
             let recalled = digests::recall(memory.as_ref(), self.source.store.name(), &full);
@@ -291,7 +296,7 @@ impl SourceReader {
     fn open(&self, path: &RelPath) -> Result<Box<dyn Reader>, Failure> {
         let full = self.source.locate(path);
         let (folder, name) = full.split().ok_or_else(|| no_file(&self.source, path))?;
-        let reader = self.source.store.dir(&folder).and_then(|dir| dir.open(name));
+        let reader = self.source.store.named_dir(&folder).and_then(|dir| dir.open(name));
         let reader = reader.inspect_err(|failure| {
             tracing::debug!(source = %self.source.name, %path, %failure, "a plugin asked for a file that cannot be read");
         })?;

@@ -8,7 +8,10 @@ use std::{collections::HashSet, sync::Arc};
 
 use syncline_domain::{Failure, Name, RelPath};
 
-/// Name of the folder at a store's root that belongs to Syncline: never listed, copied, compared or removed.
+use crate::errors;
+
+/// Name of the folder at a store's root that belongs to Syncline: never listed, copied, compared or removed. A folder
+/// below the root that has one is the root of another store, of which the same holds as a whole.
 pub const RESERVED: &[u8] = b".syncline";
 
 /// What stands at a path.
@@ -60,11 +63,20 @@ impl Meta {
             == (other.size, other.mtime_ns, other.inode, other.device)
     }
 
+    /// What tells it from another file of the same name, size and time, in three bytes: that much is kept of each file.
+    pub(crate) fn print(&self) -> Print {
+        let [a, b, c, d, e, f, g, h] = self.inode.to_le_bytes();
+        [a ^ d ^ g, b ^ e ^ h, c ^ f]
+    }
+
     /// Its time and mode.
     pub fn stamp(&self) -> Stamp {
         Stamp { mtime_ns: self.mtime_ns, mode: self.mode }
     }
 }
+
+/// See [`Meta::print`].
+pub(crate) type Print = [u8; 3];
 
 /// Time and mode that an entry should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +120,13 @@ impl Names {
         entries.retain(|entry| keep(slice(bytes, entry)));
     }
 
+    /// Whether the folder below a store's root that has these names (sorted) is a store of its own. What it holds is left
+    /// alone: it belongs to the syncs of that store.
+    pub fn of_a_store(&self) -> bool {
+        let found = self.entries.binary_search_by(|entry| slice(&self.bytes, entry).cmp(RESERVED));
+        found.is_ok_and(|at| matches!(self.entries[at].2, None | Some(EntryKind::Folder)))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -143,6 +162,9 @@ pub trait Store: Send + Sync {
     /// What people call it.
     fn name(&self) -> &Name;
 
+    /// What no other store has, and this one has again when it is opened anew.
+    fn identity(&self) -> Vec<u8>;
+
     /// Whether it is still the one that was adopted: its root is where it was and carries its mark.
     ///
     /// Fails `unavailable` with code `vanished` or `mark`.
@@ -163,6 +185,32 @@ pub trait Store: Send + Sync {
 
     /// Waits until `bytes` more may be written within the store's limit on bytes a second, and asks `keep_going` meanwhile.
     fn admit(&self, bytes: u64, keep_going: &dyn Fn() -> Result<(), Failure>) -> Result<(), Failure>;
+}
+
+impl dyn Store + '_ {
+    /// Opens a folder that somebody named, and looks whether it is, or is in, a store of its own. Walks that come down from
+    /// there see that in the names that they list: [`Names::of_a_store`].
+    pub(crate) fn named_dir(&self, path: &RelPath) -> Result<Box<dyn Dir>, Failure> {
+        let mut dir = self.dir(&RelPath::root())?;
+        let mut at = RelPath::root();
+        for name in path.names() {
+            at = at.join_name(name);
+            dir = self.dir(&at)?;
+            self.refuse_nested(dir.as_ref())?;
+        }
+        Ok(dir)
+    }
+
+    /// Fails if an open folder below the root is a store of its own.
+    pub(crate) fn refuse_nested(&self, dir: &dyn Dir) -> Result<(), Failure> {
+        if dir.path().is_root() {
+            return Ok(());
+        }
+        match dir.stat(RESERVED)? {
+            Some(meta) if meta.kind == EntryKind::Folder => Err(errors::nested(self.name(), dir.path())),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An open folder. Names are single names without `/`.

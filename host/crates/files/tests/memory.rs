@@ -45,9 +45,12 @@ fn no() -> Failure {
     Failure::new(FailureKind::Unsupported, Fault::Host, "made-up", "this store has nothing to read or write")
 }
 
-impl Store for Arc<MadeUp> {
+impl Store for MadeUp {
     fn name(&self) -> &Name {
         &self.name
+    }
+    fn identity(&self) -> Vec<u8> {
+        self.name.as_str().as_bytes().to_vec()
     }
     fn check(&self) -> Result<(), Failure> {
         Ok(())
@@ -124,10 +127,10 @@ fn memory(line: &str) -> u64 {
 fn a_million_files_take_at_most_200_bytes_each() {
     let source = Source {
         name: "library".parse().unwrap(),
-        store: Arc::new(MadeUp::new("library", FOLDERS)),
+        store: MadeUp::new("library", FOLDERS),
         prefix: RelPath::root(),
     };
-    let target = Target { name: "t".parse().unwrap(), store: Arc::new(MadeUp::new("t", 0)) };
+    let target = Target { name: "t".parse().unwrap(), store: MadeUp::new("t", 0) };
     let targets = [target.name.clone()].into();
     let declarations = FileDeclarations {
         trees: vec![DeclaredTree {

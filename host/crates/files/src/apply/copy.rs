@@ -17,7 +17,7 @@ use crate::{
     intent::{Origin, table::Actual},
     pool,
     read::TRIES,
-    store::{Dir, EntryKind, Meta, Reader, TempName},
+    store::{Dir, EntryKind, Meta, Reader, Source, TempName},
 };
 
 /// A file to be copied to a target.
@@ -106,14 +106,13 @@ fn chunks<'w>(job: &Job<'_>, works: &'w [Work]) -> Vec<&'w [Work]> {
     let mut rest = works;
     while let Some(first) = rest.first() {
         let mut length = 0;
-        let mut files = 0;
-        for group in rest.chunk_by(|a, b| a.origin == b.origin && a.name(job) == b.name(job)) {
+        let groups = rest.chunk_by(|a, b| a.origin == b.origin && a.name(job) == b.name(job));
+        for (files, group) in groups.enumerate() {
             let large = group[0].size(job) >= large::LARGE;
             if group[0].origin != first.origin || files == FILES || (large && files > 0) {
                 break;
             }
             length += group.len().min(FAN_OUT);
-            files += 1;
             if large || group.len() > FAN_OUT {
                 break;
             }
@@ -178,12 +177,17 @@ impl<'a> Chunk<'_, 'a> {
         targets
     }
 
-    fn source_dir(&self) -> Result<Box<dyn Dir>, Failure> {
+    /// The source that all files of the chunk come from, and their folder there.
+    fn source_folder(&self) -> Result<(&'a Source, &'a RelPath), Failure> {
         let Some(first) = self.works.first() else { return Err(Failure::host("chunk", "an empty chunk")) };
         let origins = &self.job.diffs[first.target as usize].view.origins;
-        let Some((source, path)) = origins.folder(first.origin) else {
-            return Err(Failure::host("origin", "a file to be copied has no source"));
-        };
+        origins
+            .folder(first.origin)
+            .ok_or_else(|| Failure::host("origin", "a file to be copied has no source"))
+    }
+
+    fn source_dir(&self) -> Result<Box<dyn Dir>, Failure> {
+        let (source, path) = self.source_folder()?;
         source.store.dir(&source.locate(path)).map_err(|failure| match source.store.check() {
             Ok(()) => failure,
             Err(gone) => gone,
@@ -236,7 +240,9 @@ impl<'a> Chunk<'_, 'a> {
                 }
                 continue;
             }
-            let (length, meta) = fill(reader.as_mut(), first.size(self.job), &mut worker.buffer)?;
+            // After the first try the size that was seen last: the file may have grown since it was declared.
+            let expected = before.map_or(first.size(self.job), |meta| meta.size);
+            let (length, meta) = fill(reader.as_mut(), expected, &mut worker.buffer)?;
             drop(reader);
             if meta.kind != EntryKind::File {
                 return Err(not_a_file(source, name));
@@ -256,7 +262,7 @@ impl<'a> Chunk<'_, 'a> {
 
     fn large(
         &mut self,
-        source: &dyn Dir,
+        dir: &dyn Dir,
         name: &[u8],
         reader: &mut dyn Reader,
         group: &[Work],
@@ -272,14 +278,14 @@ impl<'a> Chunk<'_, 'a> {
         let mut open: Vec<large::Destination<'_>> = Vec::new();
         for (index, work) in group.iter().enumerate() {
             let op = work.op(self.job);
-            let dir =
+            let to =
                 self.dirs.iter().find(|(target, folder, _)| (*target, *folder) == (work.target, op.folder));
-            if let (None, Some((_, _, dir))) = (&outcomes[index], dir) {
-                open.push(large::Destination { work, dir: dir.as_ref(), index });
+            if let (None, Some((_, _, to))) = (&outcomes[index], to) {
+                open.push(large::Destination { work, dir: to.as_ref(), index });
             }
         }
-        let place = source.path().join_name(name);
-        large::copy(self.job, &place, reader, open, outcomes)
+        let place = dir.path().join_name(name);
+        large::copy(self.job, (self.source_folder()?.0, &place), reader, open, outcomes)
     }
 
     fn small(
@@ -315,8 +321,11 @@ impl<'a> Chunk<'_, 'a> {
         check_wanted(job, work, copied)?;
         job.diffs[work.target as usize].target.store.admit(bytes.len() as u64, &|| job.keep_going())?;
         let dir = self.dir(work)?;
+        // Asked for each target, before and after what can take long: one read may be written to many.
+        job.keep_going()?;
         let mut writer = dir.write(&temp)?;
         writer.write(bytes)?;
+        job.keep_going()?;
         writer.commit(work.own_name(job), Some(&copied.meta.stamp()), job.options.fsync)?;
         job.context.observer.bytes(bytes.len() as u64);
         Ok(())

@@ -128,6 +128,8 @@ pub(super) fn stamp(job: &Job<'_>, target: usize) {
     let mut report = Report::new(job);
     // A folder's number is larger than that of the one it is in.
     for (folder, op) in todo.into_iter().rev() {
+        // The answer shows in `why_not`.
+        let _ = job.keep_going();
         let outcome = match (op, job.why_not(target)) {
             (Some(op), _) if diff.op_block(op).is_some() => {
                 diff.op_block(op).map_or(Ok(Done::default()), |block| Err(block.clone()))
@@ -136,8 +138,8 @@ pub(super) fn stamp(job: &Job<'_>, target: usize) {
                 if let Some(op) = op {
                     report.op_skipped(target, op);
                 }
-                // Where only the run stops, what was begun is still left in order.
-                if why.kind == FailureKind::Stopped && op.is_none() {
+                // Where only the run stops, what was begun is still left in order, unless it is somebody else's by now.
+                if why.kind == FailureKind::Stopped && op.is_none() && job.may_touch() {
                     note(job, target, stamp_one(job, diff, folder));
                 }
                 continue;

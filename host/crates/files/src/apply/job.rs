@@ -16,7 +16,7 @@ use syncline_domain::{
 
 use super::ApplyOptions;
 use crate::{
-    context::Context,
+    context::{Context, LEASE_LOST},
     diff::{Op, Removal, TargetDiff, count},
     digests::{self, Digests},
     errors,
@@ -32,6 +32,8 @@ pub(super) struct Job<'a> {
     /// Part of temporary names: no other attempt has it.
     pub(super) token: u64,
     stopped: Mutex<Option<Failure>>,
+    /// Somebody else may own the run.
+    lost: AtomicBool,
     states: Vec<State>,
 }
 
@@ -76,8 +78,8 @@ impl<'a> Job<'a> {
             })
             .collect();
         let token = RandomState::new().hash_one(std::process::id());
-        let (made, stopped) = (Mutex::default(), Mutex::default());
-        Self { diffs, options, digests, context, made, token, stopped, states }
+        let (made, stopped, lost) = (Mutex::default(), Mutex::default(), AtomicBool::default());
+        Self { diffs, options, digests, context, made, token, stopped, lost, states }
     }
 
     /// Asks whether to go on. The first "no" stops the whole job.
@@ -85,10 +87,27 @@ impl<'a> Job<'a> {
         if let Some(failure) = self.stopped.lock().clone() {
             return Err(failure);
         }
+        self.ask()
+    }
+
+    fn ask(&self) -> Result<(), Failure> {
         self.context.observer.keep_going().inspect_err(|failure| self.stop(failure.clone()))
     }
 
+    /// Whether targets may still be touched, if only to leave in order what was begun. Asked anew even where the job has
+    /// stopped: the lease can be lost after that.
+    pub(super) fn may_touch(&self) -> bool {
+        if !self.lost.load(Ordering::Relaxed) {
+            // The answer is noted: here only this one counts.
+            let _ = self.ask();
+        }
+        !self.lost.load(Ordering::Relaxed)
+    }
+
     pub(super) fn stop(&self, failure: Failure) {
+        if failure.kind == FailureKind::Stopped && failure.code == LEASE_LOST {
+            self.lost.store(true, Ordering::Relaxed);
+        }
         self.stopped.lock().get_or_insert(failure);
     }
 

@@ -1,8 +1,8 @@
 //! Large files: streamed to all targets from one read, hashed on a thread of its own, and resumed where an earlier
 //! attempt stopped.
 //!
-//! Their temporary names are made from what the source file is (store, path, size, time), so that a later attempt finds
-//! what is there, reads that back for the digest, and goes on reading the source behind it. After the machine was started
+//! Their temporary names are made from what the source file is (store, path, inode, size, time), so that a later attempt
+//! finds what is there, and never what is there of another file, reads that back for the digest, and goes on reading the source behind it. After the machine was started
 //! anew the names are others: what had not reached the disk by then cannot be told from what had.
 
 use std::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     diff::TargetDiff,
     read::CHUNK,
-    store::{Dir, EntryKind, Meta, Reader, TempName, Writer},
+    store::{Dir, EntryKind, Meta, Print, Reader, Source, TempName, Writer},
 };
 
 /// From this size on, files are streamed and resumable.
@@ -40,18 +40,22 @@ pub(super) fn wanted(diff: &TargetDiff) -> HashSet<String> {
         let found = found.and_then(|(origin, name)| Some((diff.view.origins.folder(origin)?, name)));
         if let Some(((source, path), name)) = found {
             let path = source.locate(path).join_name(name);
-            names.insert(temp_name(&path, entry.size, entry.mtime_ns));
+            let print = entry.print;
+            names.insert(temp_name(source, &path, entry.size, entry.mtime_ns, print));
         }
     }
     names
 }
 
-fn temp_name(path: &RelPath, size: u64, mtime_ns: i64) -> String {
+fn temp_name(source: &Source, path: &RelPath, size: u64, mtime_ns: i64, print: Print) -> String {
     static BOOT: OnceLock<String> = OnceLock::new();
     let boot =
         BOOT.get_or_init(|| std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default());
     let mut hasher = blake3::Hasher::new();
     hasher.update(boot.as_bytes()).update(&size.to_le_bytes()).update(&mtime_ns.to_le_bytes());
+    // The identity may be of any length: the end of each part has to be told.
+    let identity = source.store.identity();
+    hasher.update(&(identity.len() as u64).to_le_bytes()).update(&identity).update(&print);
     hasher.update(path.as_bytes());
     format!("r-{}", &hasher.finalize().to_hex().as_str()[..32])
 }
@@ -71,19 +75,21 @@ struct Stream<'c> {
 
 type Outcomes<'o> = &'o mut [Option<Result<Copied, Failure>>];
 
-/// Copies an open file to all destinations. Gives back what the store says of it if it changed meanwhile: then nothing
+/// Copies an open file (at `path` of the source's store) to all destinations. Gives back what the store says of it if it changed meanwhile: then nothing
 /// was written, and it has to be read again.
 pub(super) fn copy(
     job: &Job<'_>,
-    path: &RelPath,
+    (source, path): (&Source, &RelPath),
     reader: &mut dyn Reader,
     destinations: Vec<Destination<'_>>,
     outcomes: Outcomes<'_>,
 ) -> Result<Option<Meta>, Failure> {
     let before = reader.meta()?;
-    let temp = TempName { name: temp_name(path, before.size, before.mtime_ns), resumable: true };
+    let name = temp_name(source, path, before.size, before.mtime_ns, before.print());
+    let temp = TempName { name, resumable: true };
     let mut streams = Vec::with_capacity(destinations.len());
     for to in destinations {
+        job.keep_going()?;
         match to.dir.write(&temp) {
             Ok(writer) => streams.push(Stream { to, writer }),
             Err(failure) => fail(job, to.index, to.work, failure, outcomes),
@@ -92,20 +98,28 @@ pub(super) fn copy(
     if streams.is_empty() {
         return Ok(None);
     }
-    let result = resume(job, &mut streams, before.size)
+    let result = resume(job, &mut streams, before.size, outcomes)
         .and_then(|(hasher, start)| stream(job, reader, &mut streams, (hasher, start), outcomes));
     // On a failure here (the run is stopped, the source cannot be read) the writers are dropped: what they have stays, and
     // a later attempt goes on with it.
     let (digest, length) = result?;
+    if streams.is_empty() {
+        return Ok(None);
+    }
     let meta = reader.meta()?;
+    job.keep_going()?;
     if meta.kind != EntryKind::File || !meta.same_file(&before) || length != meta.size {
-        for stream in streams {
-            stream.writer.discard()?;
+        for Stream { to, writer } in streams {
+            if let Err(failure) = writer.discard() {
+                fail(job, to.index, to.work, failure, outcomes);
+            }
         }
         return Ok(Some(meta));
     }
     let copied = Copied { digest, meta };
     for Stream { to, writer } in streams {
+        // For each target: flushing to the one before can have taken long.
+        job.keep_going()?;
         let checked = check_wanted(job, to.work, &copied);
         let result = match checked {
             Ok(()) => writer.commit(to.work.own_name(job), Some(&meta.stamp()), job.options.fsync),
@@ -124,19 +138,41 @@ fn fail(job: &Job<'_>, index: usize, work: &Work, failure: Failure, outcomes: Ou
 }
 
 /// Goes on where the attempt stopped that came least far. Gives back the digest of what stands there, and its length.
-fn resume(job: &Job<'_>, streams: &mut [Stream<'_>], size: u64) -> Result<(blake3::Hasher, u64), Failure> {
+/// Streams that fail are taken out.
+fn resume(
+    job: &Job<'_>,
+    streams: &mut Vec<Stream<'_>>,
+    size: u64,
+    outcomes: Outcomes<'_>,
+) -> Result<(blake3::Hasher, u64), Failure> {
     let standing = streams.iter().map(|stream| stream.writer.resumed()).min().unwrap_or(0);
     let start = if standing > size { 0 } else { standing };
-    for stream in streams.iter_mut().filter(|stream| stream.writer.resumed() != start) {
-        stream.writer.truncate(start)?;
+    let mut at = 0;
+    while let Some(stream) = streams.get_mut(at) {
+        let cut = stream.writer.resumed() != start;
+        match if cut { stream.writer.truncate(start) } else { Ok(()) } {
+            Ok(()) => at += 1,
+            Err(failure) => take_out(job, streams, at, failure, outcomes),
+        }
     }
+    while let Some(first) = streams.first() {
+        match read_back(job, first.writer.as_ref(), start) {
+            Ok(hasher) => return Ok((hasher, start)),
+            Err(failure) if failure.kind == FailureKind::Stopped => return Err(failure),
+            Err(failure) => take_out(job, streams, 0, failure, outcomes),
+        }
+    }
+    Ok((blake3::Hasher::new(), start))
+}
+
+/// The digest of what an earlier attempt left, up to `end`.
+fn read_back(job: &Job<'_>, writer: &dyn Writer, end: u64) -> Result<blake3::Hasher, Failure> {
     let mut hasher = blake3::Hasher::new();
-    let Some(first) = streams.first() else { return Ok((hasher, start)) };
-    let mut buffer = if start > 0 { vec![0; CHUNK] } else { Vec::new() };
-    while hasher.count() < start {
+    let mut buffer = if end > 0 { vec![0; CHUNK] } else { Vec::new() };
+    while hasher.count() < end {
         job.keep_going()?;
-        let left = usize::try_from(start - hasher.count()).unwrap_or(CHUNK).min(CHUNK);
-        let count = first.writer.read_back(&mut buffer[..left], hasher.count())?;
+        let left = usize::try_from(end - hasher.count()).unwrap_or(CHUNK).min(CHUNK);
+        let count = writer.read_back(&mut buffer[..left], hasher.count())?;
         if count == 0 {
             return Err(Failure::changed(
                 "changed",
@@ -145,7 +181,7 @@ fn resume(job: &Job<'_>, streams: &mut [Stream<'_>], size: u64) -> Result<(blake
         }
         hasher.update(&buffer[..count]);
     }
-    Ok((hasher, start))
+    Ok(hasher)
 }
 
 /// Reads to the end, writes to all, and hashes beside it. Streams that fail are taken out.
@@ -221,17 +257,26 @@ fn write_all(
                 at += 1;
             }
             Err(failure) if failure.kind == FailureKind::Stopped => return Err(failure),
-            Err(failure) => {
-                let Stream { to, writer } = streams.swap_remove(at);
-                // What cannot be gone on with must not fill the target.
-                if failure.kind == FailureKind::Unavailable {
-                    drop(writer);
-                } else if let Err(left) = writer.discard() {
-                    tracing::warn!(failure = %left, "a temporary file is left; the next run removes it");
-                }
-                fail(job, to.index, to.work, failure, outcomes);
-            }
+            Err(failure) => take_out(job, streams, at, failure, outcomes),
         }
     }
     Ok(())
+}
+
+/// Gives up on one target, for which the others go on.
+fn take_out(
+    job: &Job<'_>,
+    streams: &mut Vec<Stream<'_>>,
+    at: usize,
+    failure: Failure,
+    outcomes: Outcomes<'_>,
+) {
+    let Stream { to, writer } = streams.swap_remove(at);
+    // What cannot be gone on with must not fill the target.
+    if failure.kind == FailureKind::Unavailable || !job.may_touch() {
+        drop(writer);
+    } else if let Err(left) = writer.discard() {
+        tracing::warn!(failure = %left, "a temporary file is left; the next run removes it");
+    }
+    fail(job, to.index, to.work, failure, outcomes);
 }

@@ -61,10 +61,13 @@ fn one(job: &Job<'_>, target: usize, (number, op): (usize, &Op), size: &mut Opti
     let folder: RelPath = view.folder_path(op.folder);
     let dir = store.dir(&folder)?;
     job.disturb(target, op.folder);
+    // Putting it together can have taken long.
+    job.keep_going()?;
     let temp = TempName { name: format!("m-{:016x}-{target}-{number}", job.token), resumable: false };
     let mut writer = dir.write(&temp)?;
     writer.write(&bytes)?;
     let name = view.folder(op.folder).name(entry);
+    job.keep_going()?;
     writer.commit(name, None, job.options.fsync)?;
     if job.options.fsync {
         dir.sync()?;

@@ -95,7 +95,7 @@ fn save(diffs: &[TargetDiff], digests: &dyn Digests) {
 /// Whether the target can take what is planned.
 fn begin(job: &Job<'_>, target: usize) {
     let diff = &job.diffs[target];
-    if diff.is_empty() {
+    if diff.is_empty() || job.keep_going().is_err() {
         return;
     }
     let ready = || -> Result<(), Failure> {
@@ -123,10 +123,10 @@ fn begin(job: &Job<'_>, target: usize) {
 
 /// What has to be out of the way, and there, before the files of a stage.
 fn prepare_stage(job: &Job<'_>, target: usize, stage: u8) {
-    if job.is_active(target) {
-        if let Err(failure) = job.diffs[target].target.store.check() {
-            job.end(target, failure);
-        }
+    if job.is_active(target)
+        && let Err(failure) = job.diffs[target].target.store.check()
+    {
+        job.end(target, failure);
     }
     job.begin_stage(target, stage);
     removal::before_stage(job, target, stage);
@@ -137,20 +137,36 @@ fn prepare_stage(job: &Job<'_>, target: usize, stage: u8) {
 fn finish(job: &Job<'_>, target: usize) {
     let diff = &job.diffs[target];
     if diff.is_empty() {
+        clear(job, target);
         return;
     }
-    if job.is_active(target) {
-        if let Err(failure) = diff.target.store.check() {
-            job.end(target, failure);
-        }
+    if job.is_active(target)
+        && let Err(failure) = diff.target.store.check()
+    {
+        job.end(target, failure);
     }
     removal::last(job, target);
     folders::stamp(job, target);
     let keep = if job.is_whole(target) { HashSet::new() } else { large::wanted(diff) };
-    if job.why_not(target).is_none_or(|failure| failure.kind != FailureKind::Unavailable) {
-        if let Err(failure) = diff.target.store.prepare(&keep) {
-            job.end(target, failure);
-        }
+    let gone = job.why_not(target).is_some_and(|failure| failure.kind == FailureKind::Unavailable);
+    // After a lost lease the temporary files there may be those of the run's new owner.
+    if !gone
+        && job.may_touch()
+        && let Err(failure) = diff.target.store.prepare(&keep)
+    {
+        job.end(target, failure);
+    }
+}
+
+/// Removes what a run that was killed left on a target that needs nothing by now. That the target cannot be written is no
+/// failure, since nothing had to be.
+fn clear(job: &Job<'_>, target: usize) {
+    let store = &job.diffs[target].target.store;
+    if !job.is_active(target) || !job.may_touch() {
+        return;
+    }
+    if let Err(failure) = store.check().and_then(|()| store.prepare(&HashSet::new())) {
+        tracing::debug!(%failure, "temporary files of earlier runs were not looked for");
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is to be removed from a target: undeclared things in pruned folders. Links are removed as links, and mounted file
-//! systems are never entered.
+//! What is to be removed from a target: undeclared things in pruned folders. Links are removed as links, mounted file
+//! systems are never entered, and folders that are stores of their own are passed over.
 
 use syncline_domain::{Failure, FailureKind, Fault, RelPath};
 
@@ -29,8 +29,12 @@ struct Frame {
 impl Pruner<'_> {
     /// Everything in a folder in which nothing is declared. The folder itself stays.
     pub(crate) fn content(&self, path: &RelPath, part: &mut Part) -> Result<(), Failure> {
-        let dir = match self.target.store.dir(path) {
+        let dir = match self.target.store.named_dir(path) {
             Ok(dir) => dir,
+            Err(failure) if errors::is_nested(&failure) => {
+                self.pass_over_store(path);
+                return Ok(());
+            }
             Err(failure) if errors::is_missing(&failure) => return self.target.store.check(),
             // A link or file: nothing is below it that could be removed.
             Err(failure) if failure.code == "not-a-folder" => {
@@ -98,7 +102,8 @@ impl Pruner<'_> {
             part.removal(path.clone(), meta, Some(self.mounted(&path)));
             return Ok(false);
         }
-        let mut stack = vec![self.frame(path, *meta)?];
+        let Some(first) = self.frame(path, *meta)? else { return Ok(false) };
+        let mut stack = vec![first];
         let mut all = true;
         while let Some(frame) = stack.last_mut() {
             self.context.observer.keep_going()?;
@@ -128,7 +133,9 @@ impl Pruner<'_> {
         }
         let Some(meta) = self.target.store.dir(&frame.path)?.stat(name)? else { return Ok(None) };
         if meta.kind == EntryKind::Folder && meta.device == frame.meta.device {
-            return self.frame(path, meta).map(Some);
+            let below = self.frame(path, meta)?;
+            frame.stays |= below.is_none();
+            return Ok(below);
         }
         if meta.kind == EntryKind::Folder {
             frame.stays = true;
@@ -140,12 +147,21 @@ impl Pruner<'_> {
         Ok(None)
     }
 
-    fn frame(&self, path: RelPath, meta: Meta) -> Result<Frame, Failure> {
+    /// `None` for a store of its own, which stays with all it holds.
+    fn frame(&self, path: RelPath, meta: Meta) -> Result<Option<Frame>, Failure> {
         let mut names = Names::default();
         self.target.store.dir(&path)?.names(&mut names)?;
+        if names.of_a_store() {
+            self.pass_over_store(&path);
+            return Ok(None);
+        }
         self.context.observer.scanned(names.len() as u64);
         let rest = names.iter().map(|(name, _)| name.to_vec()).collect();
-        Ok(Frame { path, meta, rest, stays: false })
+        Ok(Some(Frame { path, meta, rest, stays: false }))
+    }
+
+    fn pass_over_store(&self, path: &RelPath) {
+        self.context.observer.passed_over(self.target.store.name(), path, errors::NESTED);
     }
 
     fn mounted(&self, path: &RelPath) -> Failure {

@@ -249,16 +249,39 @@ impl Walk<'_> {
             Err(failure) => return Err(failure),
         };
         let meta = dir.meta()?;
-        if number == ROOT && self.side.view.root_stamp.is_some_and(|stamp| !self.same_stamp(&stamp, &meta)) {
-            self.part.ops.push(Op::new(ROOT, SELF, OperationKind::Touch));
-        }
         let pruning = self.side.view.pruning(&path);
+        let nested = if pruning == Pruning::Nothing {
+            // What is not listed is asked for: one look a folder.
+            self.side.target.store.refuse_nested(dir.as_ref())
+        } else {
+            dir.names(names)?;
+            let store = self.side.target.store.name();
+            if names.of_a_store() { Err(errors::nested(store, &path)) } else { Ok(()) }
+        };
+        match nested {
+            Err(failure) if errors::is_nested(&failure) => {
+                let block = self.part.block(failure);
+                self.missing(number, block);
+                return Ok(());
+            }
+            other => other?,
+        }
+        self.folder_stamp(number, &meta);
         if pruning == Pruning::Nothing {
             self.looked_up(number, dir.as_ref(), &meta)
         } else {
-            dir.names(names)?;
             self.listed(number, dir.as_ref(), &meta, names, pruning)
         }
+    }
+
+    /// Plans to set time and mode of a folder where they are not as declared.
+    fn folder_stamp(&mut self, number: u32, found: &Meta) {
+        if self.side.view.folder_stamp(number).is_none_or(|stamp| self.same_stamp(&stamp, found)) {
+            return;
+        }
+        let folder = self.side.view.folder(number);
+        let (above, at) = if number == ROOT { (ROOT, SELF) } else { (folder.parent, folder.at) };
+        self.part.ops.push(Op::new(above, at, OperationKind::Touch));
     }
 
     /// Compares a folder from which nothing is removed: what is undeclared is never seen.
@@ -362,9 +385,6 @@ impl Walk<'_> {
             let block = self.in_the_way("mount-point", &path(), why);
             self.missing(entry.link, block);
         } else {
-            if entry.stamp().is_some_and(|stamp| !self.same_stamp(&stamp, &found)) {
-                self.part.ops.push(Op::new(spot.number, spot.index, OperationKind::Touch));
-            }
             self.queue.push(Item { side: self.number, place: Place::Declared(entry.link) });
         }
         Ok(())

@@ -125,6 +125,15 @@ impl Store for FolderStore {
         &self.0.name
     }
 
+    fn identity(&self) -> Vec<u8> {
+        let (device, inode) = self.0.identity;
+        match self.0.id {
+            // Not device and inode: a share that is mounted anew may have others.
+            Some(id) => id.0.as_bytes().to_vec(),
+            None => [device.to_le_bytes(), inode.to_le_bytes()].concat(),
+        }
+    }
+
     fn check(&self) -> Result<(), Failure> {
         self.still_there()?;
         self.0.check_mark()

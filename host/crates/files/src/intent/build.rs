@@ -12,7 +12,7 @@ use syncline_domain::{Failure, Name, RelPath};
 use super::{Entry, FOLDER, Folder, Origins, Prune, ROOT, SINGLE, STAMPED, Table, View, scan::Scan};
 use crate::{
     globs::Filter,
-    store::{Meta, RESERVED, Stamp},
+    store::{Meta, Print, RESERVED, Stamp},
 };
 
 /// A [`Folder`] while it grows.
@@ -22,16 +22,24 @@ pub(crate) struct FolderBuilder {
     at: u32,
     names: Vec<u8>,
     entries: Vec<Entry>,
+    /// It is a store of its own: passed over, not declared.
+    nested: bool,
 }
 
 impl FolderBuilder {
+    /// A folder that is passed over.
+    pub(crate) fn nested(parent: u32, at: u32) -> Self {
+        Self { parent, at, nested: true, ..Self::default() }
+    }
+
     pub(crate) fn with_capacity(parent: u32, at: u32, entries: usize) -> Self {
-        Self { parent, at, names: Vec::new(), entries: Vec::with_capacity(entries) }
+        Self { parent, at, entries: Vec::with_capacity(entries), ..Self::default() }
     }
 
     /// Adds a file behind the names there are; its origin is set later.
     pub(crate) fn push_file(&mut self, name: &[u8], meta: &Meta) -> u32 {
-        self.push(name, Entry { mode: meta.mode, ..file(meta.size, meta.mtime_ns, 0, 0) })
+        let (mode, print) = (meta.mode, meta.print());
+        self.push(name, Entry { mode, print, flags: STAMPED, ..file(meta.size, meta.mtime_ns, 0, 0) })
     }
 
     /// Adds a folder behind the names there are. Gives back its place, for [`FolderBuilder::link`].
@@ -74,13 +82,13 @@ impl FolderBuilder {
 }
 
 fn file(size: u64, mtime_ns: i64, link: u32, stage: u8) -> Entry {
-    Entry { size, mtime_ns, link, name_at: 0, mode: 0, name_len: 0, stage, flags: 0 }
+    Entry { size, mtime_ns, link, name_at: 0, mode: 0, name_len: 0, stage, flags: 0, print: [0; 3] }
 }
 
 fn folder(stamp: Option<Stamp>, link: u32, stage: u8) -> Entry {
     let flags = if stamp.is_some() { FOLDER | STAMPED } else { FOLDER };
     let Stamp { mtime_ns, mode } = stamp.unwrap_or(Stamp { mtime_ns: 0, mode: 0o755 });
-    Entry { size: 0, mtime_ns, link, name_at: 0, mode, name_len: 0, stage, flags }
+    Entry { mode, flags, ..file(0, mtime_ns, link, stage) }
 }
 
 /// A single file to be laid over the trees.
@@ -90,6 +98,7 @@ pub(crate) struct Single {
     pub(crate) size: u64,
     /// Absent for what has no time of its own.
     pub(crate) stamp: Option<Stamp>,
+    pub(crate) print: Print,
     pub(crate) origin: u32,
     pub(crate) stage: u8,
 }
@@ -174,6 +183,7 @@ impl<'a> ViewBuilder<'a> {
             let entry = Entry {
                 mode,
                 flags: SINGLE | stamped,
+                print: single.print,
                 ..file(single.size, mtime_ns, single.origin, single.stage)
             };
             match new.entries.last().copied() {
@@ -373,7 +383,7 @@ impl Taken {
     fn of(tree: &Laid<'_>) -> Self {
         let folders = &tree.scan.folders;
         if tree.filter.takes_everything() {
-            return Self { folders: vec![true; folders.len()], paths: None };
+            return Self { folders: folders.iter().map(|found| !found.nested).collect(), paths: None };
         }
         let mut paths = vec![RelPath::root(); folders.len()];
         let mut entered = vec![true; folders.len()];
@@ -384,7 +394,8 @@ impl Taken {
                 Some(entry) => paths[found.parent as usize].join_name(above.name(entry)),
                 None => continue,
             };
-            entered[number] = entered[found.parent as usize] && tree.filter.enters(&paths[number]);
+            let enters = !found.nested && tree.filter.enters(&paths[number]);
+            entered[number] = entered[found.parent as usize] && enters;
         }
         let mut taken = vec![false; folders.len()];
         for number in (0..folders.len()).rev() {

@@ -14,13 +14,13 @@ use syncline_domain::{
 use super::{
     Intent, Origin, Origins, Prune, View,
     build::{Laid, Single, ViewBuilder, no_targets, some_names},
-    scan::{Request, Scan, is_reserved, scan},
+    scan::{Request, Scan, scan},
 };
 use crate::{
     context::{Context, threads},
     globs::{Filter, Globs},
     pool,
-    store::{EntryKind, Meta, Source},
+    store::{EntryKind, Meta, RESERVED, Source},
 };
 
 /// Walks the sources to their end and lays all declarations over one another. Nothing is changed anywhere.
@@ -77,10 +77,13 @@ fn check(declarations: &FileDeclarations) -> Result<(), Failure> {
                 format!("{what} has stage {stage}: use 0 to {}", STAGES - 1),
             ));
         }
-        if is_reserved(path) {
+        // At the root it is the store's own; below, it would make a folder look like another store.
+        if path.names().any(|name| name == RESERVED) {
             let targets = some_names(targets.iter());
-            let message =
-                format!("{what} at {:?} of {targets}: that folder is the store's own", path.to_text());
+            let message = format!(
+                "{what} at {:?} of {targets}: folders of that name are the stores' own; choose another",
+                path.to_text()
+            );
             return Err(Failure::plugin("path", message));
         }
         Ok(())
@@ -244,13 +247,15 @@ impl<'a> Plan<'a> {
             let origin = self.push(Origin::Content(Arc::clone(&content.bytes)));
             let size = content.bytes.len() as u64;
             let path = content.path.clone();
-            contents.push(Single { path, size, stamp: None, origin, stage: content.stage });
+            let stage = content.stage;
+            contents.push(Single { path, size, stamp: None, print: [0; 3], origin, stage });
         }
         let mut inventories = Vec::new();
         for inventory in &declarations.inventories {
             let origin = self.push(Origin::Inventory(inventory.folder.clone()));
             let path = inventory.path.clone();
-            inventories.push(Single { path, size: 0, stamp: None, origin, stage: inventory.stage });
+            let stage = inventory.stage;
+            inventories.push(Single { path, size: 0, stamp: None, print: [0; 3], origin, stage });
         }
         Ok(Singles { files: self.declared_files(context)?, contents, inventories })
     }
@@ -276,14 +281,15 @@ impl<'a> Plan<'a> {
                 let folder = self.intern_folder(source, folder);
                 let origin = self.file_origin(folder, name, &file.path, file.digest);
                 looks.entry(folder).or_default().push(Look { call, index: singles.len(), name });
-                let path = file.path.clone();
-                singles.push(Single { path, size: 0, stamp: None, origin, stage: declared.stage });
+                let (path, stage) = (file.path.clone(), declared.stage);
+                singles.push(Single { path, size: 0, stamp: None, print: [0; 3], origin, stage });
             }
             calls.push(singles);
         }
         for (call, index, meta) in self.look(looks, context)? {
             calls[call][index].size = meta.size;
             calls[call][index].stamp = Some(meta.stamp());
+            calls[call][index].print = meta.print();
         }
         Ok(calls)
     }
@@ -310,7 +316,7 @@ impl<'a> Plan<'a> {
                 context.observer.keep_going()?;
                 let Origin::Folder { source, path } = &self.origins[folder as usize] else { return Ok(()) };
                 let source = &self.sources[usize::from(*source)];
-                let dir = source.store.dir(&source.locate(path))?;
+                let dir = source.store.named_dir(&source.locate(path))?;
                 for look in &looks {
                     let meta = dir.stat(look.name)?;
                     let path = || path.join_name(look.name).to_text();

@@ -18,7 +18,7 @@ use syncline_domain::{Name, RelPath, declaration::Blake3};
 
 use crate::{
     globs::Globs,
-    store::{Source, Stamp},
+    store::{Print, Source, Stamp},
 };
 pub(crate) use table::Table;
 
@@ -79,6 +79,8 @@ pub(crate) struct Entry {
     name_len: u8,
     pub(crate) stage: u8,
     flags: u8,
+    /// Of a source's file.
+    pub(crate) print: Print,
 }
 
 const FOLDER: u8 = 1;

@@ -79,7 +79,8 @@ impl Walk<'_> {
     fn folder(&self, queue: &Queue<Item>, names: &mut Names, item: &Item) -> Result<(), Failure> {
         let source = &self.request.source;
         let full = source.locate(&self.request.folder.join(&item.path));
-        let dir = match source.store.dir(&full) {
+        let opened = if item.number == 0 { source.store.named_dir(&full) } else { source.store.dir(&full) };
+        let dir = match opened {
             Ok(dir) => dir,
             // Removed since its name was read, unless it is the store that went.
             Err(failure) if errors::is_missing(&failure) && item.number != 0 => {
@@ -93,6 +94,11 @@ impl Walk<'_> {
             self.growing.lock().stamp = dir.meta()?.stamp();
         }
         dir.names(names)?;
+        if names.of_a_store() {
+            self.context.observer.passed_over(source.store.name(), &full, errors::NESTED);
+            self.note(queue, item, FolderBuilder::nested(item.parent, item.at), Vec::new(), 1);
+            return Ok(());
+        }
         let mut found = FolderBuilder::with_capacity(item.parent, item.at, names.len());
         let mut below = Vec::new();
         let mut passed_over = 0;

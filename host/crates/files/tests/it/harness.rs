@@ -15,7 +15,7 @@ use syncline_domain::{
     Failure, Name, RelPath,
     declaration::*,
     ids::StoreId,
-    operation::{Operation, OperationKind, OperationState},
+    operation::{Operation, OperationState},
     run::TargetResult,
     sync::{Compare, Verify},
 };
@@ -38,8 +38,7 @@ pub fn path(bytes: impl AsRef<[u8]>) -> RelPath {
 }
 
 fn id() -> StoreId {
-    // Any id will do; it need not be new, since each folder has one of its own.
-    StoreId::new(jiff::Timestamp::UNIX_EPOCH)
+    StoreId::new(jiff::Timestamp::now())
 }
 
 /// Adopts and opens a folder.
@@ -65,6 +64,11 @@ impl World {
             world.targets.push(Target { name: name(&called), store });
         }
         world
+    }
+
+    /// Makes a folder a store of its own, whatever it stands in.
+    pub fn adopt(&self, folder: &Path) {
+        FolderStore::adopt(folder, id()).unwrap();
     }
 
     pub fn add_source(&mut self, called: &str) {
@@ -236,10 +240,6 @@ impl Outcome {
             self.operations.iter().filter(|one| one.path == path(at)).filter_map(|one| one.failure.as_ref());
         failures.into_iter().next().unwrap_or_else(|| panic!("nothing failed at {at}"))
     }
-
-    pub fn of(&self, kind: OperationKind) -> usize {
-        self.operations.iter().filter(|one| one.kind == kind).count()
-    }
 }
 
 type Hook = Box<dyn Fn(u64) -> Result<(), Failure> + Sync + Send>;
@@ -326,6 +326,9 @@ impl Store for Counting {
     fn name(&self) -> &Name {
         self.inner.name()
     }
+    fn identity(&self) -> Vec<u8> {
+        self.inner.identity()
+    }
     fn check(&self) -> Result<(), Failure> {
         self.inner.check()
     }
@@ -385,7 +388,9 @@ struct CountingReader(Box<dyn Reader>, Arc<AtomicU64>);
 
 impl CountingReader {
     fn count(&self, read: Result<usize, Failure>) -> Result<usize, Failure> {
-        read.inspect(|count| drop(self.1.fetch_add(*count as u64, Ordering::SeqCst)))
+        read.inspect(|count| {
+            self.1.fetch_add(*count as u64, Ordering::SeqCst);
+        })
     }
 }
 

@@ -14,6 +14,8 @@ fn a_link_in_place_of_a_folder_is_never_followed() {
     let outside = world.folder("outside");
     put(outside.join("b/precious"), "precious");
     symlink(&outside, world.target(0).join("a")).unwrap();
+    // Both were made within one tick of the clock, as a rule.
+    set_time(world.library(), 77);
     let mut declarations = world.mirror();
     declarations.prunes.clear();
     let outcome = world.sync(&declarations);
@@ -132,13 +134,16 @@ fn the_stores_own_folder_is_never_copied_nor_removed() {
     assert!(world.target(0).join(".syncline/own").exists());
     let listed = world.sources[0].list(&RelPath::root(), None).unwrap().next(10).unwrap();
     assert_eq!(listed, []);
-    // Of that name elsewhere, it is a folder as any other; only at a target's root it cannot stand.
-    put(world.library().join("sub/.syncline/x"), "x");
+    // A file of that name is a file as any other, but for a root.
+    put(world.library().join("sub/.syncline"), "x");
     let mut lifted = world.mirror();
     lifted.trees[0].folder = path("sub");
     assert!(world.planned(&lifted).iter().all(|line| line == "Touch "));
     world.sync(&world.mirror()).assert_done();
-    assert!(world.target(0).join("sub/.syncline/x").exists());
+    assert!(world.target(0).join("sub/.syncline").exists());
+    std::fs::remove_file(world.library().join("sub/.syncline")).unwrap();
+    world.sync(&world.mirror()).assert_done();
+    world.assert_mirrored();
 }
 
 #[test]

@@ -64,6 +64,53 @@ fn what_was_left_of_another_version_is_not_gone_on_with() {
 }
 
 #[test]
+fn what_was_left_of_a_file_of_another_source_is_not_gone_on_with() {
+    let mut world = World::new(1);
+    world.add_source("other");
+    let (ours, mut theirs) = (noise(16 * MIB), noise(16 * MIB));
+    theirs[0] ^= 1;
+    for (source, content) in [("library", &ours), ("other", &theirs)] {
+        put(world.folder(source).join("large"), content);
+        set_time(world.folder(source).join("large"), 77);
+    }
+    let read = Counting::library(&mut world);
+    world.sync_with(&world.mirror(), &Default::default(), stop_after(&read, 10 * MIB));
+    let mut from_other = world.mirror();
+    from_other.trees[0].source = name("other");
+    world.sync_with(&from_other, &full(), Recorder::default()).assert_done();
+    assert!(std::fs::read(world.target(0).join("large")).unwrap() == theirs);
+}
+
+#[test]
+fn what_was_left_of_a_file_that_was_replaced_is_not_gone_on_with() {
+    let mut world = World::new(1);
+    let mut content = noise(16 * MIB);
+    put(world.library().join("large"), &content);
+    set_time(world.library().join("large"), 77);
+    let read = Counting::library(&mut world);
+    world.sync_with(&world.mirror(), &Default::default(), stop_after(&read, 10 * MIB));
+    // Size and time are those of the old file.
+    content[0] ^= 1;
+    put(world.library().join("new"), &content);
+    set_time(world.library().join("new"), 77);
+    std::fs::rename(world.library().join("new"), world.library().join("large")).unwrap();
+    world.sync_with(&world.mirror(), &full(), Recorder::default()).assert_done();
+    assert!(std::fs::read(world.target(0).join("large")).unwrap() == content);
+    world.assert_mirrored();
+}
+
+#[test]
+fn stale_temporary_files_go_from_a_target_that_needs_nothing() {
+    let world = World::new(1);
+    put(world.library().join("file"), "x");
+    world.sync(&world.mirror()).assert_done();
+    put(world.target(0).join(".syncline/tmp/s-old"), "junk");
+    assert!(world.planned(&world.mirror()).is_empty());
+    world.sync(&world.mirror()).assert_done();
+    world.assert_mirrored();
+}
+
+#[test]
 fn stale_temporary_files_go() {
     let world = World::new(1);
     put(world.library().join("file"), "x");

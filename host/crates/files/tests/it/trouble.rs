@@ -109,7 +109,7 @@ fn a_target_that_goes_away_in_mid_run_is_not_made_anew() {
 
 #[test]
 fn a_file_that_changes_while_it_is_copied_is_copied_again() {
-    for size in [100, 9_000_000] {
+    for (size, growth) in [(100, 1), (100, 5_000), (9_000_000, 1), (9_000_000, 3_000_000), (100, 9_000_000)] {
         let world = World::new(1);
         let file = world.library().join("file");
         put(&file, vec![1; size]);
@@ -124,13 +124,32 @@ fn a_file_that_changes_while_it_is_copied_is_copied_again() {
             );
             if expanded.load(Ordering::SeqCst) && times.fetch_add(1, Ordering::SeqCst) < 2 {
                 let time = times.load(Ordering::SeqCst);
-                std::fs::write(&changing, vec![2; size + usize::try_from(time).unwrap()]).unwrap();
+                std::fs::write(&changing, vec![2; size + growth * usize::try_from(time).unwrap()]).unwrap();
             }
             Ok(())
         });
         world.sync_with(&world.mirror(), &full(), recorder).assert_done();
         assert_same(&world.library(), &world.target(0));
-        assert_eq!(std::fs::read(world.target(0).join("file")).unwrap(), vec![2; size + 2]);
+        assert_eq!(std::fs::read(world.target(0).join("file")).unwrap(), vec![2; size + 2 * growth]);
+    }
+}
+
+#[test]
+fn a_file_that_grew_once_since_the_source_was_walked_is_copied_as_it_is_now() {
+    for growth in [1, 2, 70_000] {
+        let world = World::new(1);
+        let file = world.library().join("file");
+        put(&file, vec![1; 100]);
+        let (changing, once, target) = (file.clone(), Once::new(), world.target(0));
+        let recorder = Recorder::hooked(move |_| {
+            if target.join(".syncline/tmp").exists() {
+                once.call_once(|| std::fs::write(&changing, vec![2; 100 + growth]).unwrap());
+            }
+            Ok(())
+        });
+        world.sync_with(&world.mirror(), &full(), recorder).assert_done();
+        assert_eq!(std::fs::read(world.target(0).join("file")).unwrap(), vec![2; 100 + growth]);
+        assert_same(&world.library(), &world.target(0));
     }
 }
 
