@@ -13,7 +13,7 @@ use crate::{
 
 /// Keeps many places the same as one intended state that plugins declare.
 #[derive(Debug, Parser)]
-#[command(name = "syncline", version, about, after_help = Exit::HELP, propagate_version = true)]
+#[command(name = "syncline", version, about, after_help = Exit::HELP)]
 pub struct Cli {
     #[command(flatten)]
     pub connection: Connection,
@@ -95,4 +95,14 @@ fn completions(shell: Shell, out: Output) -> Result<Exit> {
     clap_complete::generate(shell, &mut Cli::command(), "syncline", &mut script);
     out.line(String::from_utf8_lossy(&script).trim_end())?;
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_flags_or_commands_of_the_same_name_meet() {
+        Cli::command().debug_assert();
+    }
 }

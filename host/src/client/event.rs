@@ -133,12 +133,14 @@ fn print_stream(stream: &mut impl BufRead, out: Output, last: &mut Option<i64>) 
             Ok(0) | Err(_) => return Ok(()),
             Ok(_) => {}
         }
-        let Some(data) = parser.line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])) else {
-            continue;
-        };
-        if let Some(id) = parser.last_id {
-            *last = Some(id);
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches(['\r', '\n']);
+        let data = parser.line(text);
+        // Also where no data came with it: a stream begins with an id alone, to go on after if it breaks at once.
+        if text.is_empty() {
+            *last = parser.last_id.or(*last);
         }
+        let Some(data) = data else { continue };
         if out.is_json() {
             out.line(data)?;
         } else if let Ok(event) = serde_json::from_str::<Event>(&data) {
@@ -216,5 +218,14 @@ mod tests {
         let found: Vec<String> = lines.into_iter().filter_map(|line| parser.line(line)).collect();
         assert_eq!(found, ["{\"a\":\n1}", "x"]);
         assert_eq!(parser.last_id, Some(7));
+    }
+
+    #[test]
+    fn an_id_counts_once_its_message_is_whole() {
+        let mut last = None;
+        print_stream(&mut ": keep-alive\n\nid: 7\n".as_bytes(), Output::new(true), &mut last).unwrap();
+        assert_eq!(last, None);
+        print_stream(&mut "id: 7\n\nid: 8\ndata: {".as_bytes(), Output::new(true), &mut last).unwrap();
+        assert_eq!(last, Some(7));
     }
 }

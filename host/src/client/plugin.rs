@@ -101,7 +101,7 @@ pub struct What {
 
 /// Limits of the sandbox.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
+#[group(id = "sandbox-limits", required = true, multiple = true)]
 pub struct Limits {
     /// Memory of one instance
     #[arg(long, value_name = "BYTES")]

@@ -20,7 +20,7 @@ use crate::{
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// List all stores
+    /// List all stores, and whether each can be used now
     List,
     /// Show one, and whether it can be used now
     Show {
@@ -99,7 +99,9 @@ const PATH: &str = "/api/v1/stores";
 /// Does it.
 pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
     match action {
-        Action::List => client.show_list(out, PATH, &[], &Paging::ALL, table),
+        Action::List => {
+            client.show_list(out, PATH, &[("status", Some("true".to_owned()))], &Paging::ALL, table)
+        }
         Action::Show { name } => out.show(&client.get(&format!("{PATH}/{name}"))?, details),
         Action::Add(add) => {
             let mut body = json!({

@@ -74,6 +74,9 @@ pub struct Values {
     /// How memory of plugins is allocated [default: pooling]
     #[arg(long, env = "SYNCLINE_ALLOCATION", value_enum, value_name = "HOW")]
     pub allocation: Option<AllocationKind>,
+    /// How long a client may take to send the head of a request [default: 30]
+    #[arg(long, env = "SYNCLINE_HEADER_SECONDS", value_name = "SECONDS")]
+    pub header_seconds: Option<u64>,
     /// How long open requests may take to end when the server stops [default: 10]
     #[arg(long, env = "SYNCLINE_SHUTDOWN_SECONDS", value_name = "SECONDS")]
     pub shutdown_seconds: Option<u64>,
@@ -140,6 +143,7 @@ pub struct Settings {
     pub metrics: Option<MetricsListen>,
     pub log_format: LogFormat,
     pub log_level: String,
+    pub header: Duration,
     pub shutdown: Duration,
 }
 
@@ -187,6 +191,7 @@ impl Values {
             poll_milliseconds: self.poll_milliseconds.or(less.poll_milliseconds),
             keep_events_days: self.keep_events_days.or(less.keep_events_days),
             allocation: self.allocation.or(less.allocation),
+            header_seconds: self.header_seconds.or(less.header_seconds),
             shutdown_seconds: self.shutdown_seconds.or(less.shutdown_seconds),
         }
     }
@@ -249,6 +254,7 @@ impl Settings {
             None | Some(AllocationKind::Pooling) => Allocation::Pooling,
             Some(AllocationKind::OnDemand) => Allocation::OnDemand,
         };
+        let header = within("header-seconds", values.header_seconds.unwrap_or(30), 1, 3_600)?;
         Ok(Self {
             engine,
             listen: values.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7420))),
@@ -256,6 +262,7 @@ impl Settings {
             metrics: values.metrics_listen,
             log_format: values.log_format.unwrap_or_default(),
             log_level: values.log_level.unwrap_or_else(|| "info".to_owned()),
+            header: Duration::from_secs(header),
             shutdown: Duration::from_secs(values.shutdown_seconds.unwrap_or(10)),
         })
     }

@@ -1,31 +1,31 @@
 //! `syncline serve`: puts engine, API and listeners together, and takes them down in order.
 //!
 //! * `config.rs`: flags, environment, configuration file, defaults
+//! * `listen.rs`: the listeners and what is served on them; `prompt.rs`: clients that keep them waiting
 //! * `logging.rs`, `tls.rs`: what their names say
 
 pub mod config;
+mod listen;
 mod logging;
+mod prompt;
 mod tls;
 
-use std::{net::TcpListener, sync::Arc};
+use std::sync::Arc;
 
-use axum_server::{Handle, tls_rustls::RustlsConfig};
+use axum_server::tls_rustls::RustlsConfig;
 use syncline_api::ApiOptions;
 use syncline_domain::clock::SystemClock;
 use syncline_engine::{DataFolder, Engine, admin::FolderLock};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
+    task::{JoinError, JoinSet},
 };
-use tokio_util::sync::CancellationToken;
 
 pub use config::Flags;
-use config::{MetricsListen, Settings};
+use config::{Settings, TlsFiles};
+use listen::Listeners;
 
-use crate::{
-    outcome::{CliError, Exit, Result},
-    output::Output,
-};
+use crate::outcome::{CliError, Exit, Result};
 
 /// Runs the server until it is told to stop.
 pub fn run(flags: Flags) -> Result<Exit> {
@@ -38,101 +38,72 @@ pub fn run(flags: Flags) -> Result<Exit> {
 
 async fn serve(settings: Settings) -> Result<Exit> {
     let mut stop = StopSignals::listen()?;
+    // Caught before anybody is told that the server listens, and without TLS too: uncaught, it would end the server.
+    let hangups = caught(SignalKind::hangup())?;
     let tls = settings.tls.as_ref().map(tls::load).transpose()?.map(RustlsConfig::from_config);
-    let listener = bind(settings.listen, "listen")?;
-    let metrics_listener = match settings.metrics {
-        Some(MetricsListen::On(address)) => Some(bind(address, "metrics-listen")?),
-        Some(MetricsListen::Off) | None => None,
-    };
+    let listeners = Listeners::bind(&settings)?;
     let _alone = FolderLock::take(&settings.engine.data).map_err(failed)?;
     let engine = Engine::start(settings.engine.clone(), Arc::new(SystemClock)).await.map_err(failed)?;
     tell_of_first_token(&engine);
 
     let options = ApiOptions { serve_metrics: settings.metrics.is_none(), ..ApiOptions::default() };
-    let servers = Servers::start(&settings, &engine, options, listener, metrics_listener, tls.clone())?;
-    let work = {
-        let engine = engine.clone();
-        tokio::spawn(async move { engine.run().await })
-    };
-    let reloading = tokio::spawn(reload_certificates(settings.clone(), tls));
+    let mut parts = Parts::default();
+    let serving = listeners.serve(&settings, &engine, options, tls.clone(), &mut parts)?;
+    let worker = engine.clone();
+    parts.0.spawn(async move { worker.run().await.map_err(failed) });
+    let reloading = tokio::spawn(reload_certificates(hangups, settings.tls.clone(), tls));
 
-    stop.first().await;
-    tracing::info!("Stopping: runs go to a safe point; a second signal ends at once");
+    let broken = tokio::select! {
+        () = stop.first() => None,
+        error = parts.first_to_end() => Some(error),
+    };
+    match &broken {
+        None => tracing::info!("Stopping: runs go to a safe point; a second signal ends at once"),
+        Some(error) => tracing::error!(%error, "Stopping: a part of the server ended by itself"),
+    }
     tokio::spawn(async move {
         stop.first().await;
         tracing::warn!("Ended at once by a second signal; runs under way will be taken up again");
         std::process::exit(Exit::Failed as i32);
     });
     reloading.abort();
-    servers.stop(settings.shutdown).await?;
+    // Runs go to their safe points while open requests end.
+    engine.begin_stop();
+    serving.stop(settings.shutdown);
+    let ended = parts.all_end().await;
     engine.stop().await;
-    match work.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(failed(error)),
-        Err(error) => return Err(CliError::failed(format!("the engine broke down: {error}"))),
+    if let Some(error) = broken.or(ended.err()) {
+        return Err(error);
     }
     tracing::info!("Stopped");
     Ok(Exit::Ok)
 }
 
-/// The listeners and what is served on them.
-struct Servers {
-    stopping: CancellationToken,
-    handle: Handle<std::net::SocketAddr>,
-    tasks: Vec<JoinHandle<std::io::Result<()>>>,
+/// What makes up a running server: each works until it is told to stop, and the server cannot do without any.
+#[derive(Default)]
+struct Parts(JoinSet<Result<()>>);
+
+impl Parts {
+    /// Waits until one ends, which none of them should, and says why.
+    async fn first_to_end(&mut self) -> CliError {
+        let ended = self.0.join_next().await.map_or(Ok(()), how);
+        ended
+            .err()
+            .unwrap_or_else(|| CliError::failed("a part of the server ended unasked; its log may say why"))
+    }
+
+    /// Waits for all of them; the first error is told.
+    async fn all_end(mut self) -> Result<()> {
+        let mut all = Ok(());
+        while let Some(ended) = self.0.join_next().await {
+            all = all.and(how(ended));
+        }
+        all
+    }
 }
 
-impl Servers {
-    fn start(
-        settings: &Settings,
-        engine: &Engine,
-        options: ApiOptions,
-        listener: TcpListener,
-        metrics_listener: Option<TcpListener>,
-        tls: Option<RustlsConfig>,
-    ) -> Result<Self> {
-        let cannot = |error: std::io::Error| CliError::failed(format!("{}: {error}", settings.listen));
-        let (stopping, handle) = (options.stopping.clone(), Handle::new());
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let address = listener.local_addr().map_err(cannot)?;
-        let out = Output::new(false);
-        let mut tasks = Vec::new();
-        if let Some(listener) = metrics_listener {
-            let at = listener.local_addr().map_err(cannot)?;
-            let router = syncline_api::metrics_router(engine.clone(), options.clone());
-            let server = axum_server::from_tcp(listener).map_err(cannot)?.handle(handle.clone());
-            tasks.push(tokio::spawn(server.serve(router.into_make_service())));
-            tracing::info!(address = %at, "Serving /metrics");
-        }
-        let service = syncline_api::router(engine.clone(), options).into_make_service();
-        tasks.push(match tls {
-            Some(tls) => {
-                let server = axum_server::from_tcp_rustls(listener, tls).map_err(cannot)?;
-                tokio::spawn(server.handle(handle.clone()).serve(service))
-            }
-            None => {
-                let server = axum_server::from_tcp(listener).map_err(cannot)?;
-                tokio::spawn(server.handle(handle.clone()).serve(service))
-            }
-        });
-        out.line(format!("listening on {scheme}://{address}"))?;
-        tracing::info!(%address, scheme, node = %engine.node(), name = engine.config().node_name, "Listening");
-        Ok(Self { stopping, handle, tasks })
-    }
-
-    /// Takes no more requests, lets streams end, and waits for open requests.
-    async fn stop(self, at_most: std::time::Duration) -> Result<()> {
-        self.stopping.cancel();
-        self.handle.graceful_shutdown(Some(at_most));
-        for task in self.tasks {
-            match task.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(CliError::failed(format!("serving requests failed: {error}"))),
-                Err(error) => return Err(CliError::failed(format!("serving requests broke down: {error}"))),
-            }
-        }
-        Ok(())
-    }
+fn how(ended: Result<Result<()>, JoinError>) -> Result<()> {
+    ended.unwrap_or_else(|error| Err(CliError::failed(format!("a part of the server broke down: {error}"))))
 }
 
 /// SIGTERM and SIGINT.
@@ -143,10 +114,7 @@ struct StopSignals {
 
 impl StopSignals {
     fn listen() -> Result<Self> {
-        let on = |kind| {
-            signal(kind).map_err(|error| CliError::failed(format!("signals cannot be caught: {error}")))
-        };
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+        Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
     }
 
     /// Waits for the next of either.
@@ -158,12 +126,18 @@ impl StopSignals {
     }
 }
 
+fn caught(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|error| CliError::failed(format!("signals cannot be caught: {error}")))
+}
+
 /// Reads the certificate anew at each SIGHUP. One that is no good leaves the old one in use.
-async fn reload_certificates(settings: Settings, tls: Option<RustlsConfig>) {
-    let (Some(files), Some(tls)) = (settings.tls, tls) else { return };
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+async fn reload_certificates(mut hangups: Signal, files: Option<TlsFiles>, tls: Option<RustlsConfig>) {
     while hangups.recv().await.is_some() {
-        match tls::load(&files) {
+        let (Some(files), Some(tls)) = (&files, &tls) else {
+            tracing::info!("SIGHUP reads the certificate anew, and this server has none: nothing to do");
+            continue;
+        };
+        match tls::load(files) {
             Ok(config) => {
                 tls.reload_from_config(config);
                 tracing::info!("The certificate was read anew");
@@ -173,14 +147,6 @@ async fn reload_certificates(settings: Settings, tls: Option<RustlsConfig>) {
             }
         }
     }
-}
-
-fn bind(address: std::net::SocketAddr, name: &str) -> Result<TcpListener> {
-    let cannot =
-        |error: std::io::Error| CliError::failed(format!("cannot listen on {address} (--{name}): {error}"));
-    let listener = TcpListener::bind(address).map_err(cannot)?;
-    listener.set_nonblocking(true).map_err(cannot)?;
-    Ok(listener)
 }
 
 fn tell_of_first_token(engine: &Engine) {
@@ -193,4 +159,30 @@ fn tell_of_first_token(engine: &Engine) {
 /// What the engine says, for whoever started the server.
 fn failed(error: syncline_engine::Error) -> CliError {
     CliError::failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_unasked_is_told_and_the_others_are_waited_for() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let mut parts = Parts::default();
+        parts.0.spawn(async { Err(CliError::failed("the database is gone")) });
+        parts.0.spawn(async move { Ok(told.await.unwrap()) });
+        let error = parts.first_to_end().await;
+        assert_eq!((error.exit, error.message.as_str()), (Exit::Failed, "the database is gone"));
+        tell.send(()).unwrap();
+        parts.all_end().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_well_or_breaks_down_ends_the_server_too() {
+        let mut parts = Parts::default();
+        parts.0.spawn(async { Ok(()) });
+        assert!(parts.first_to_end().await.message.contains("unasked"));
+        parts.0.spawn(async { panic!("for a test") });
+        assert!(parts.all_end().await.unwrap_err().message.contains("broke down"));
+    }
 }

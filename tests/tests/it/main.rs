@@ -6,6 +6,7 @@ mod guard;
 mod hostile;
 mod kill;
 mod nodes;
+mod operations;
 mod plugins;
 mod schedules;
 mod stores;

@@ -52,7 +52,7 @@ fn from_new_to_files_on_a_server() {
 
     shell.run("syncline-plugin new hello");
     let built = shell.run("syncline-plugin build hello --output hello.wasm");
-    assert!(built.contains("syncline:plugin/desired-files"), "{built}");
+    assert!(built.contains("imports  desired-files"), "{built}");
     let checked = shell.run("syncline-plugin check hello.wasm");
     assert!(checked.contains("stores") && checked.contains("desired-files"), "{checked}");
     let tried = shell.run("syncline-plugin test hello --source patches=library --target one=server1 --json");

@@ -93,7 +93,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeJson
         if !has_type {
             return Err(wrong_type("application/json", "none"));
         }
-        parse(&bytes).map(Self)
+        // The document says that `null` will do as well.
+        parse::<Option<T>>(&bytes).map(|body| Self(body.unwrap_or_default()))
     }
 }
 

@@ -13,7 +13,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header;
-use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -26,6 +25,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use syncline_domain::run::{Run, RunState};
+use tokio::sync::Mutex;
 
 use crate::{
     problem::{Problem, Result},
@@ -120,20 +120,34 @@ impl Metrics {
     /// Adds the runs that ended since the last look, as the events tell.
     async fn count_runs(&self, api: &Api, last: i64) -> Result<()> {
         const BATCH: u32 = 1_000;
-        // Taken out while it is in use, so that a run is counted once though two ask at a time.
-        let Some(mut from) = self.inner.counted.lock().replace(last) else { return Ok(()) };
+        // Held for as long as it takes, so that a run is counted once though two ask at a time.
+        let mut counted = self.inner.counted.lock().await;
+        let Some(mut from) = *counted else {
+            *counted = Some(last);
+            return Ok(());
+        };
         while from < last {
             let events = api.db().events_after(from, BATCH).await?;
             let Some(end) = events.last().map(|event| event.seq) else { break };
-            for event in events.iter().filter(|event| event.seq <= last && event.node == api.engine.node()) {
-                let ended =
+            let mut ended = Vec::new();
+            for event in events.iter().filter(|event| event.node == api.engine.node()) {
+                let state =
                     event.event.kind.strip_prefix("run.").and_then(|word| word.parse::<RunState>().ok());
-                if let (Some(state), Some(id)) = (ended.filter(|state| state.is_final()), event.event.run) {
-                    self.count_run(state, &api.db().run(id).await?);
+                if let (Some(state), Some(id)) = (state.filter(|state| state.is_final()), event.event.run) {
+                    match api.db().run(id).await {
+                        Ok(run) => ended.push((state, run)),
+                        // Told of, and not kept any more.
+                        Err(syncline_store::Error::NotFound { .. }) => {}
+                        Err(error) => return Err(error.into()),
+                    }
                 }
             }
+            // Nothing can fail from here on: a batch is counted as a whole, or again at the next look.
+            ended.iter().for_each(|(state, run)| self.count_run(*state, run));
             from = end;
+            *counted = Some(from);
         }
+        *counted = Some(from.max(last));
         Ok(())
     }
 

@@ -1,23 +1,25 @@
 //! Stores: places with files.
 
+use std::time::Duration;
+
 use axum::{extract::State, response::Response};
+use futures::{StreamExt, stream};
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use syncline_domain::{
-    Name,
+    Failure, Name,
     place::{StoreRecord, StoreStatus},
 };
 use syncline_engine::{
     Engine,
     places::{NewStore, StoreChange},
 };
-use syncline_store::Db;
 
 use crate::{
     auth::{Admin, Viewer},
     conditional::{IfMatch, Tagged, created},
     input::{At, Json, NoParams, Params},
-    page::{Items, PageParams},
+    page::{self, Items},
     problem::Result,
 };
 
@@ -27,7 +29,23 @@ pub(crate) struct StoreView {
     #[serde(flatten)]
     store: StoreRecord,
     /// Whether it can be used now, as this node sees it.
-    status: StoreStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<StoreStatus>,
+}
+
+/// Which part of the list is wanted, and how much of it.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StoreParams {
+    /// Most items of the answer; 100 if absent.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The `next` of the page before, unchanged and with the same filter.
+    after: Option<String>,
+    /// Whether each store is looked at, for its `status`. One that does not answer within two seconds is unavailable.
+    #[serde(default)]
+    status: bool,
 }
 
 /// Register a store.
@@ -53,17 +71,36 @@ pub(crate) async fn create_store(
 /// List stores.
 #[utoipa::path(
     get, path = "/api/v1/stores", tag = "stores",
-    params(PageParams),
-    responses((status = 200, description = "Sorted by name", body = Items<StoreRecord>)),
+    params(StoreParams),
+    responses((status = 200, description = "Sorted by name", body = Items<StoreView>)),
     security(("token" = ["viewer"])),
 )]
 pub(crate) async fn list_stores(
     _: Viewer,
-    State(db): State<Db>,
-    Params(params): Params<PageParams>,
-) -> Result<Items<StoreRecord>> {
-    let page = params.page()?;
-    Ok(Items::of(db.stores().await?, &page, |store: &StoreRecord| store.name.to_string()))
+    State(engine): State<Engine>,
+    Params(params): Params<StoreParams>,
+) -> Result<Items<StoreView>> {
+    let page = page::page(params.limit, params.after)?;
+    let stores = Items::of(engine.db().stores().await?, &page, |store: &StoreRecord| store.name.to_string());
+    if !params.status {
+        return Ok(stores.map(|store| StoreView { store, status: None }));
+    }
+    let looks = stores.items.into_iter().map(|store| looked_at(&engine, store));
+    let items = stream::iter(looks).buffered(LOOKS_AT_A_TIME).collect().await;
+    Ok(Items { items, next: stores.next })
+}
+
+const LOOKS_AT_A_TIME: usize = 32;
+/// A share whose server is gone can keep whoever looks at it for ever: the others are shown all the same.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+
+async fn looked_at(engine: &Engine, store: StoreRecord) -> StoreView {
+    let status = tokio::time::timeout(LONGEST_LOOK, engine.store_status(&store)).await;
+    let status = status.unwrap_or_else(|_| {
+        let message = format!("store {} did not answer within {} s", store.name, LONGEST_LOOK.as_secs());
+        StoreStatus::Unavailable { failure: Failure::unavailable("no-answer", message) }
+    });
+    StoreView { store, status: Some(status) }
 }
 
 /// Look at a store, and whether it can be used now.
@@ -80,7 +117,7 @@ pub(crate) async fn show_store(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Tagged<StoreView>> {
     let store = engine.db().store(&name).await?;
-    let status = engine.store_status(&store).await;
+    let status = Some(engine.store_status(&store).await);
     Ok(Tagged { revision: store.revision, body: StoreView { store, status } })
 }
 

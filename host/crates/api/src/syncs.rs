@@ -5,17 +5,19 @@ use http::StatusCode;
 use serde::Deserialize;
 use syncline_domain::{
     Name,
+    access::Role,
+    guard::GuardLimits,
     sync::{Sync, SyncSpec},
 };
 use syncline_engine::Engine;
 use syncline_store::Db;
 
 use crate::{
-    auth::{Operator, Viewer},
+    auth::{Caller, Operator, Viewer},
     conditional::{IfMatch, IfNoneMatch, Tagged, created},
     input::{At, Beside, Edited, Json, NoParams, Params, Shown, With},
     page::{Items, PageParams},
-    problem::Result,
+    problem::{Problem, Result},
 };
 
 /// What a new sync is called.
@@ -46,7 +48,22 @@ impl Shown for SyncShown {
     const FIELDS: &'static [&'static str] = &["name", "created_at", "updated_at", "revision"];
 }
 
+/// Held runs are for administrators to approve: below them nobody can have looser limits instead.
+fn may_limit(caller: &Caller, wanted: &GuardLimits, at_most: &GuardLimits, as_what: &str) -> Result<()> {
+    if caller.role >= Role::Admin {
+        return Ok(());
+    }
+    let Some(limit) = wanted.loosens(at_most) else { return Ok(()) };
+    let detail = format!(
+        "{limit} would let pass more than {as_what}: that needs the role admin, as approving held runs does; leave it as it \
+         is, or ask an administrator"
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "role", detail))
+}
+
 /// Make a sync.
+///
+/// Limits looser than the defaults need the role admin.
 #[utoipa::path(
     post, path = "/api/v1/syncs", tag = "syncs",
     request_body = NewSync,
@@ -59,6 +76,7 @@ pub(crate) async fn create_sync(
     Params(NoParams {}): Params<NoParams>,
     Json(new): Json<With<NewName, SyncSpec>>,
 ) -> Result<Response> {
+    may_limit(&caller.0, &new.rest.limits, &GuardLimits::default(), "the default")?;
     let sync = engine.create_sync(new.beside.name, new.rest, caller.actor()).await?;
     let location = format!("/api/v1/syncs/{}", sync.name);
     Ok(created(&location, Tagged { revision: sync.revision, body: sync }))
@@ -107,7 +125,8 @@ pub(crate) async fn show_sync(
 /// Change a sync.
 ///
 /// All of what can be set, in place of what was; a field that is absent gets its default. What GET answered can be sent
-/// back with changes: `name`, times and `revision` in it are ignored. A run under way goes on as it began.
+/// back with changes: `name`, times and `revision` in it are ignored. A run under way goes on as it began. Limits looser
+/// than those that are set need the role admin.
 #[utoipa::path(
     put, path = "/api/v1/syncs/{name}", tag = "syncs",
     params(
@@ -126,8 +145,13 @@ pub(crate) async fn change_sync(
     known: IfMatch,
     Json(edited): Json<Edited<SyncShown, SyncSpec>>,
 ) -> Result<Tagged<Sync>> {
-    let present = engine.db().sync(&name).await?.revision;
-    let revision = known.revision("sync", &name, present)?;
+    let present = engine.db().sync(&name).await?;
+    let mut revision = known.revision("sync", &name, present.revision)?;
+    may_limit(&caller.0, &edited.spec.limits, &present.spec.limits, "the limit that is set")?;
+    if caller.0.role < Role::Admin {
+        // Limits that were tightened since are not loosened by what was compared with those before.
+        revision = Some(present.revision);
+    }
     let sync = engine.change_sync(&name, edited.spec, revision, caller.actor()).await?;
     Ok(Tagged { revision: sync.revision, body: sync })
 }

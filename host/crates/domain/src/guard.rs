@@ -32,6 +32,37 @@ impl GuardLimits {
     pub const MAX_DELETE_PERCENT: u8 = 25;
     /// Removals that the default percentage lets pass in any case.
     pub const FEW: u64 = 20;
+
+    /// The first of these limits that lets more pass than `than` does, by its name. None: whatever passes here, passes
+    /// there too.
+    pub fn loosens(&self, than: &Self) -> Option<&'static str> {
+        let all = [
+            ("max_deletes", self.most_deletes() > than.most_deletes()),
+            ("max_delete_percent", self.loosens_delete_percent(than)),
+            ("max_changes", is_more(self.max_changes, than.max_changes)),
+            ("max_change_percent", is_more(self.max_change_percent, than.max_change_percent)),
+        ];
+        all.into_iter().find_map(|(limit, looser)| looser.then_some(limit))
+    }
+
+    /// A percentage that was set holds even a few removals; the default does not, and is looser than any but 100.
+    fn loosens_delete_percent(&self, than: &Self) -> bool {
+        match (self.max_delete_percent, than.max_delete_percent) {
+            (_, Some(100)) | (None, None) => false,
+            (Some(percent), Some(most)) => percent > most,
+            (Some(percent), None) => percent > Self::MAX_DELETE_PERCENT,
+            (None, Some(_)) => true,
+        }
+    }
+
+    fn most_deletes(&self) -> u64 {
+        self.max_deletes.unwrap_or(Self::MAX_DELETES)
+    }
+}
+
+/// Where absent means no limit.
+fn is_more<T: PartialOrd>(limit: Option<T>, than: Option<T>) -> bool {
+    than.is_some_and(|than| limit.is_none_or(|limit| limit > than))
 }
 
 /// What the difference of one target amounts to.
@@ -81,7 +112,7 @@ fn check_one(limits: &GuardLimits, size: &Size) -> Vec<Excess> {
     let mut hold = |limit: &str, allowed: u64, is: u64| {
         found.push(Excess { target: size.target.clone(), limit: limit.to_owned(), allowed, found: is });
     };
-    let max_deletes = limits.max_deletes.unwrap_or(GuardLimits::MAX_DELETES);
+    let max_deletes = limits.most_deletes();
     if size.deletes > max_deletes {
         hold("max_deletes", max_deletes, size.deletes);
     }
@@ -165,7 +196,63 @@ mod tests {
         assert_eq!(limits(&set, first), ["max_deletes"]);
     }
 
+    #[test]
+    fn looser_limits_are_named() {
+        let default = GuardLimits::default();
+        let deletes = |most| GuardLimits { max_deletes: Some(most), ..default };
+        let percent = |most| GuardLimits { max_delete_percent: Some(most), ..default };
+        let changes = |most| GuardLimits { max_changes: Some(most), ..default };
+        let change_percent = |most| GuardLimits { max_change_percent: Some(most), ..default };
+        for (limits, than, named) in [
+            (deletes(500), default, None),
+            (deletes(501), default, Some("max_deletes")),
+            (default, deletes(3), Some("max_deletes")),
+            (percent(25), default, None),
+            (percent(26), default, Some("max_delete_percent")),
+            (default, percent(100), None),
+            (default, percent(99), Some("max_delete_percent")),
+            (changes(7), default, None),
+            (default, changes(7), Some("max_changes")),
+            (change_percent(8), change_percent(7), Some("max_change_percent")),
+        ] {
+            assert_eq!(limits.loosens(&than), named, "{limits:?} {than:?}");
+        }
+    }
+
+    fn any_limits() -> impl Strategy<Value = GuardLimits> {
+        use proptest::option::of;
+        let (count, percent) = (|| of(0u64..700), || of(0u8..=100));
+        (count(), percent(), count(), percent()).prop_map(
+            |(deletes, delete_percent, changes, change_percent)| GuardLimits {
+                max_deletes: deletes,
+                max_delete_percent: delete_percent,
+                max_changes: changes,
+                max_change_percent: change_percent,
+            },
+        )
+    }
+
+    /// As small as makes a difference: removals of a few and of many, of a little and of all.
+    fn any_size() -> impl Strategy<Value = Size> {
+        (0u64..1_000, 0u64..2_000, 0u64..1_000, 0u64..2_000, any::<bool>()).prop_map(
+            |(deletes, more, changes, declared, first_fill)| Size {
+                first_fill,
+                ..size(deletes, deletes + more, changes, declared)
+            },
+        )
+    }
+
     proptest! {
+        #[test]
+        fn what_passes_limits_that_are_no_looser_passes_the_others_too(
+            limits in any_limits(), than in any_limits(), sizes in proptest::collection::vec(any_size(), 1..20),
+        ) {
+            if limits.loosens(&than).is_none() && check(&limits, &sizes).is_empty() {
+                prop_assert!(check(&than, &sizes).is_empty());
+            }
+            prop_assert_eq!(limits.loosens(&limits), None);
+        }
+
         #[test]
         fn a_smaller_difference_is_never_held_where_a_larger_one_passes(
             deletes in 0u64..2_000, removable in 0u64..5_000, changes in 0u64..2_000, declared in 0u64..5_000,

@@ -50,8 +50,8 @@ enum Do {
     Fail,
     /// Declare as `good`, then return a failure of kind `kind`.
     DeclareThenFail,
-    /// Declare as `good`, then trap.
-    DeclareThenTrap,
+    /// Declare as `good`, then panic.
+    DeclareThenPanic,
 
     /// Count for ever.
     EndlessLoop,
@@ -100,7 +100,7 @@ enum Do {
     PruneEverything,
 
     /// End by a panic.
-    Trap,
+    Panic,
     /// End by an instruction that must not be reached.
     Unreachable,
     /// Declare for a target that there is not.
@@ -164,7 +164,7 @@ impl FileSync for Hostile {
             Do::Slow => slow(amount(1_000))?,
             Do::Fail => return Err(failure(&settings)),
             Do::DeclareThenFail => return good().and(Err(failure(&settings))),
-            Do::DeclareThenTrap => good().map(|()| lie::trap())?,
+            Do::DeclareThenPanic => good().map(|()| lie::panic())?,
 
             Do::EndlessLoop => exhaust::endless_loop(),
             Do::EndlessCalls => exhaust::endless_calls(),
@@ -192,7 +192,7 @@ impl FileSync for Hostile {
             Do::SymlinkPath => trespass::go(settings.path.as_deref().unwrap_or("link"), settings.through)?,
             Do::PruneEverything => Prune::below("").declare(targets())?,
 
-            Do::Trap => lie::trap(),
+            Do::Panic => lie::panic(),
             Do::Unreachable => lie::unreachable(),
             Do::LieTarget => lie::target()?,
             Do::EmptyTargets => lie::empty_targets()?,

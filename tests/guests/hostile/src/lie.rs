@@ -2,8 +2,8 @@
 
 use syncline_plugin::{FailureKind, Fault, prelude::*, raw::syncline::plugin as raw};
 
-pub(crate) fn trap() {
-    panic!("trapped as the settings asked for");
+pub(crate) fn panic() {
+    panic!("as the settings asked for");
 }
 
 pub(crate) fn unreachable() {

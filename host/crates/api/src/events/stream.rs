@@ -79,7 +79,8 @@ struct Gap {
 /// Follow events as they happen.
 ///
 /// Server-sent events: `id` is the number of the event, `data` the event as in the list. A client that was cut off
-/// sends `Last-Event-ID` and misses nothing; if what it missed is not kept any more, it is told by a message of type
+/// sends `Last-Event-ID` and misses nothing: the stream begins with an `id` without data, so that this holds before its
+/// first event too. If what it missed is not kept any more, it is told by a message of type
 /// `gap` with the numbers `from` and `to`. The stream ends when the server shuts down or the token ends.
 #[utoipa::path(
     get, path = "/api/v1/events/stream", tag = "events",
@@ -110,6 +111,7 @@ pub(crate) async fn follow_events(
         signal,
         api,
     };
+    follower.ready.push_back(Message::default().id(follower.position.to_string()));
     if let Some(id) = asked.filter(|id| *id > last) {
         // The database is older than the client: it was restored from a backup.
         follower.ready.push_back(gap(last + 1, id));

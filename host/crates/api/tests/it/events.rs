@@ -16,11 +16,14 @@ use crate::harness::{Server, WithHeader, request};
 struct Stream {
     body: Body,
     text: String,
+    /// After which event it begins.
+    begins: i64,
 }
 
 /// One message: its fields, or the comment of a keep-alive.
 #[derive(Debug, PartialEq)]
 enum Message {
+    Begin(i64),
     Event { id: i64, data: Value },
     Gap(Value),
     Comment,
@@ -31,7 +34,10 @@ impl Stream {
         let response = server.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { body: response.into_body(), text: String::new() }
+        let mut stream = Self { body: response.into_body(), text: String::new(), begins: 0 };
+        let Some(Message::Begin(begins)) = stream.next().await else { panic!("no id at the beginning") };
+        stream.begins = begins;
+        stream
     }
 
     async fn of(server: &Server, query: &str) -> Self {
@@ -63,11 +69,13 @@ impl Stream {
 
 fn parse(text: &str) -> Message {
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let Some(data) = field("data:") else { return Message::Comment };
-    let data: Value = serde_json::from_str(data).unwrap();
-    match field("event:") {
-        Some("gap") => Message::Gap(data),
-        _ => Message::Event { id: field("id:").unwrap().parse().unwrap(), data },
+    let data = field("data:").map(|data| serde_json::from_str(data).unwrap());
+    match (field("id:"), field("event:"), data) {
+        (None, None, None) => Message::Comment,
+        (Some(id), None, None) => Message::Begin(id.parse().unwrap()),
+        (None, Some("gap"), Some(data)) => Message::Gap(data),
+        (Some(id), _, Some(data)) => Message::Event { id: id.parse().unwrap(), data },
+        _ => panic!("no message of ours: {text}"),
     }
 }
 
@@ -106,6 +114,19 @@ async fn a_client_that_was_cut_off_misses_nothing() {
     assert_eq!(stream.kind().await, "test.missed-0");
     let bad = server.request("GET", "/api/v1/events/stream", None).with("last-event-id", "x");
     assert!(server.send(bad).await.problem(400, "last-event-id").contains("\"x\""));
+}
+
+#[tokio::test]
+async fn a_client_that_was_cut_off_before_its_first_event_misses_nothing() {
+    let server = Server::start().await;
+    let seen = write(&server, "test.seen").await;
+    let stream = Stream::of(&server, "?kind=test.").await;
+    assert_eq!(stream.begins, seen);
+    drop(stream);
+    write(&server, "test.missed").await;
+    let again = server.request("GET", "/api/v1/events/stream", None);
+    let mut stream = Stream::open(&server, again.with("last-event-id", &seen.to_string())).await;
+    assert_eq!((stream.begins, stream.kind().await), (seen, "test.missed".to_owned()));
 }
 
 #[tokio::test]

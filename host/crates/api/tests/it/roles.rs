@@ -2,9 +2,12 @@
 
 use axum::body::Body;
 use http::{Request, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Server, request};
+use crate::{
+    harness::{Server, request},
+    setup::nightly,
+};
 
 /// Every (method, path, word for the least role) that the document has.
 fn documented() -> Vec<(String, String, String)> {
@@ -71,6 +74,38 @@ async fn a_role_that_is_too_low_is_told_which_one_is_needed() {
     let answer = server.send(request("POST", "/api/v1/plugins", &server.operator, None)).await;
     let detail = answer.problem(403, "role");
     assert_eq!(detail, r#"this needs the role admin, and the token "ops" has the role operator"#);
+}
+
+#[tokio::test]
+async fn who_cannot_approve_held_runs_cannot_loosen_limits_instead() {
+    let server = Server::start().await.with_sync().await;
+    let as_operator =
+        async |method, path, body| server.send(request(method, path, &server.operator, Some(body))).await;
+    let with = |limits: Value| {
+        let mut sync = nightly();
+        sync.as_object_mut().unwrap().remove("name");
+        sync["limits"] = limits;
+        sync
+    };
+    let path = "/api/v1/syncs/nightly";
+    for (limits, named) in [
+        (json!({ "max_deletes": 501 }), "max_deletes"),
+        (json!({ "max_delete_percent": 100 }), "max_delete_percent"),
+    ] {
+        let mut new = with(limits.clone());
+        new["name"] = json!("loose");
+        let detail = as_operator("POST", "/api/v1/syncs", new).await.problem(403, "role");
+        assert!(detail.contains(named), "{detail}");
+        let detail = as_operator("PUT", path, with(limits)).await.problem(403, "role");
+        assert!(detail.contains(named), "{detail}");
+    }
+    // An administrator can; and what one allowed, an operator can leave as it is, tighten, and not loosen again.
+    server.call("PUT", path, Some(with(json!({ "max_deletes": 9_000, "max_changes": 10 })))).await.is(200);
+    let shown = server.get(path).await.is(200);
+    as_operator("PUT", path, shown).await.is(200);
+    as_operator("PUT", path, with(json!({ "max_deletes": 9_000 }))).await.problem(403, "role");
+    as_operator("PUT", path, with(json!({ "max_deletes": 3, "max_changes": 10 }))).await.is(200);
+    as_operator("PUT", path, with(json!({ "max_deletes": 4, "max_changes": 10 }))).await.problem(403, "role");
 }
 
 #[tokio::test]

@@ -97,6 +97,32 @@ async fn metrics_count_what_happened() {
 }
 
 #[tokio::test]
+async fn a_run_that_ended_is_counted_once() {
+    let server = Server::start().await.with_sync().await;
+    let metrics = async || server.send(anonymous("/metrics")).await;
+    let counted = |text: &str| text.contains(r#"syncline_run_seconds_count{state="failed"} 1"#);
+    // The first look says from where on runs are counted.
+    assert_eq!(metrics().await.status, 200);
+    let engine = server.engine.clone();
+    let work = tokio::spawn(async move { engine.run().await });
+    server.post("/api/v1/syncs/nightly/runs", json!({})).await.is(202);
+    tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        let mut events = server.engine.db().event_signal();
+        while server.get("/api/v1/runs?state=failed").await.is(200)["items"][0].is_null() {
+            events.changed().await.unwrap();
+        }
+    })
+    .await
+    .unwrap();
+    for _ in 0..2 {
+        let text = metrics().await.text();
+        assert!(counted(&text), "{text}");
+    }
+    server.engine.stop().await;
+    work.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn metrics_can_be_served_elsewhere() {
     let server = Server::start_with(ApiOptions { serve_metrics: false, ..ApiOptions::default() }).await;
     server.get("/metrics").await.problem(404, "no-route");
@@ -167,6 +193,9 @@ async fn a_store_says_whether_it_can_be_used_and_is_adopted_anew() {
     let shown = server.get(path).await.is(200);
     assert_eq!(shown["status"]["state"], "unavailable");
     assert!(shown["status"]["failure"]["message"].is_string());
+    let list = server.get("/api/v1/stores?status=true").await.is(200);
+    assert_eq!(list["items"][0]["status"], shown["status"]);
+    assert_eq!(server.get("/api/v1/stores").await.is(200)["items"][0]["status"], Value::Null);
     server.post(&format!("{path}/adopt"), Value::Null).await.is(200);
     assert_eq!(server.get(path).await.is(200)["status"]["state"], "available");
 }
