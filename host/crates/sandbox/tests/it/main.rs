@@ -1,8 +1,10 @@
-//! Tests of the sandbox with guests written as core WebAssembly text, so that each does exactly one thing.
+//! Tests of the sandbox with guests written as core WebAssembly text, so that each does exactly one thing. Those of world
+//! `device-policy` are built by `make guests plugins`: what they are asked and answer is too rich for text.
 
 mod calls;
 mod code;
 mod guests;
 mod inspection;
 mod limits;
+mod policies;
 mod support;
