@@ -70,7 +70,7 @@ fn write(value: &Value, out: &mut Vec<u8>) {
 fn write_object(members: &Map<String, Value>, out: &mut Vec<u8>) {
     // Sorted already, unless somewhere in the build a crate asked serde_json to keep another order.
     let mut sorted: Vec<_> = members.iter().collect();
-    sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    sorted.sort_unstable_by_key(|(name, _)| *name);
     out.push(b'{');
     for (number, (name, value)) in sorted.into_iter().enumerate() {
         if number > 0 {
