@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let scratch = tempfile::tempdir().context("making a temporary folder")?;
     let settings = object("settings", &args.settings)?;
     let on = match &args.request {
-        Some(file) => vec!["--request".into(), request(file)?.into()],
+        Some(file) => vec!["--request".into(), request(file)?],
         None => folders(args, scratch.path())?,
     };
     let package = if args.plugin.is_dir() {
