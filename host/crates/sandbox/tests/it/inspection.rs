@@ -231,7 +231,7 @@ fn wasi_is_refused_with_what_to_do() {
             "package wasi:cli@0.2.0; interface exit { exit-with: func(code: u8); } world w { import exit; }",
         )
         .unwrap();
-    let package = resolve.packages.iter().last().unwrap().0;
+    let package = resolve.packages.iter().next_back().unwrap().0;
     let world = resolve.select_world(&[package], Some("w")).unwrap();
     let mut module =
         wat::parse_str(r#"(module (import "wasi:cli/exit@0.2.0" "exit-with" (func (param i32))))"#).unwrap();
