@@ -6,6 +6,7 @@
 //! * what went wrong and who has to act: [`failure`]
 //! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
 //! * what a plugin declares: [`declaration`]
+//! * what a plugin decides for devices: [`policy`]
 //! * what happens: [`run`], [`operation`], [`guard`], [`event`], [`log`]
 //!
 //! Time is never read here: whatever needs it takes a [`jiff::Timestamp`] or a [`clock::Clock`].
@@ -23,6 +24,7 @@ pub mod operation;
 pub mod path;
 pub mod place;
 pub mod plugin;
+pub mod policy;
 pub mod run;
 pub mod schedule;
 pub mod secret;
