@@ -6,6 +6,7 @@
 //! * what went wrong and who has to act: [`failure`]
 //! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
 //! * what a plugin declares: [`declaration`]
+//! * devices, their policies and what becomes of them: [`device`]
 //! * what happens: [`run`], [`operation`], [`guard`], [`event`], [`log`]
 //!
 //! Time is never read here: whatever needs it takes a [`jiff::Timestamp`] or a [`clock::Clock`].
@@ -13,6 +14,7 @@
 pub mod access;
 pub mod clock;
 pub mod declaration;
+pub mod device;
 pub mod event;
 pub mod failure;
 pub mod guard;

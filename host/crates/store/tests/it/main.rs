@@ -3,6 +3,8 @@
 mod claims;
 mod crash;
 mod decisions;
+mod deliveries;
+mod devices;
 mod events;
 mod history;
 mod lab;
@@ -12,6 +14,7 @@ mod open;
 mod places;
 mod plugins;
 mod postgres;
+mod presence;
 mod runs;
 mod schedules;
 mod secrets;
