@@ -63,8 +63,11 @@ pub use devices::{
     enrolment::{Enrolling, NewEnrolment, NewEnrolmentToken},
     groups::GroupRecord,
     list::DeviceFilter,
+    messages::NewMessage,
     policies::PolicyChange,
     presence::{Contact, LastSequence},
+    tasks::NewTask,
+    users::{NewUser, UserFilter},
 };
 pub use error::{Error, Result};
 pub use events::EventFilter;

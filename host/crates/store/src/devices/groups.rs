@@ -6,6 +6,7 @@ use syncline_domain::{
     event::NewEvent,
 };
 
+use super::users;
 use crate::{
     db::{Db, Tx},
     dialect::{Session, Turn, sql},
@@ -107,9 +108,11 @@ impl Db {
         find(&mut self.read().await?, path).await
     }
 
-    /// Changes description and key sets of a group that was read before: its revision must still be what it was.
+    /// Changes description and key sets of a group that was read before: its revision must still be what it was. Other key sets
+    /// are a change of all users in it and below it.
     pub async fn update_group(&self, group: &GroupRecord, event: NewEvent) -> Result<GroupRecord> {
         let mut tx = self.begin().await?;
+        let before = find(&mut tx, &group.path).await?;
         let query = sql("UPDATE device_groups SET description = $3, key_sets = $4, revision = revision + 1
             WHERE path = $1 AND revision = $2");
         let query = query.bind(&group.path).bind(group.revision).bind(&group.description);
@@ -117,6 +120,9 @@ impl Db {
         let stored = find(&mut tx, &group.path).await?;
         if changed == 0 {
             return Err(Error::Stale { what: "group", name: group.path.to_string() });
+        }
+        if before.keys != stored.keys {
+            users::changed_in(&mut tx, &group.path, self.now()).await?;
         }
         tx.event(event);
         tx.commit().await?;

@@ -6,6 +6,7 @@ mod decisions;
 mod deliveries;
 mod devices;
 mod events;
+mod fleet;
 mod history;
 mod lab;
 mod leases;
