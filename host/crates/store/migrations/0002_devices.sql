@@ -42,7 +42,8 @@ CREATE TABLE devices (
 CREATE INDEX devices_group ON devices (group_path, id);
 CREATE INDEX devices_status ON devices (status, id);
 CREATE INDEX devices_silent_after ON devices (silent_after);
-CREATE INDEX devices_enrolling ON devices (enrolling_with, instance_uid) WHERE enrolling_with IS NOT NULL;
+-- The same process that comes twice at once is one device.
+CREATE UNIQUE INDEX devices_enrolling ON devices (enrolling_with, instance_uid) WHERE enrolling_with IS NOT NULL;
 
 CREATE TABLE enrolment_tokens (
     id TEXT PRIMARY KEY,
@@ -147,6 +148,15 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_deadline ON deliveries (deadline) WHERE deadline IS NOT NULL;
 CREATE INDEX deliveries_state ON deliveries (application, state);
 CREATE INDEX deliveries_wanted ON deliveries (wanted) WHERE wanted IS NOT NULL;
+
+-- Why an application could not be resolved for a device: what it holds stays in force meanwhile.
+CREATE TABLE resolve_failures (
+    device TEXT NOT NULL REFERENCES devices (id),
+    application TEXT NOT NULL,
+    failure TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    PRIMARY KEY (device, application)
+);
 
 -- One row a group commit: append-only, and folded into the device rows later.
 CREATE TABLE presence_log (

@@ -6,6 +6,7 @@ use syncline_domain::{
     event::NewEvent,
 };
 
+use super::resolves;
 use crate::{
     db::{Db, Tx},
     dialect::{Session, sql},
@@ -83,6 +84,7 @@ impl Db {
             return Err(Error::InUse { what: "application", name: name.to_string(), by });
         }
         sql("DELETE FROM deliveries WHERE application = $1").bind(name).execute(&mut tx).await?;
+        resolves::forget(&mut tx, name, self.now()).await?;
         sql("DELETE FROM applications WHERE name = $1").bind(name).execute(&mut tx).await?;
         tx.event(event);
         tx.commit().await?;

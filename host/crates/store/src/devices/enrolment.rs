@@ -144,7 +144,8 @@ impl Db {
     }
 
     /// Takes in a device that came with a token, and gives it a credential of its own. The same process that comes again
-    /// with the same token is the same device, with a second candidate.
+    /// with the same token is the same device, with a second candidate. [`Error::Exists`] if it comes twice at once: one of
+    /// the two is answered, the other has to be repeated.
     pub async fn enrol(&self, token: EnrolmentTokenId, new: &NewEnrolment) -> Result<Enrolling> {
         let mut tx = self.begin().await?;
         let token = find_valid(&mut tx, token, self.now()).await?;
@@ -164,7 +165,8 @@ impl Db {
             sql("UPDATE devices SET enrolling_with = $2, instance_uid = $3, facts = $4, abilities = $5
             WHERE id = $1");
         let query = query.bind(device).bind(token.id).bind(&new.instance_uid);
-        query.bind_json(&new.facts).bind_json(&new.abilities).execute(&mut tx).await?;
+        let written = query.bind_json(&new.facts).bind_json(&new.abilities).execute(&mut tx).await;
+        written.map_err(|error| error.or_exists("enrolment under way of process", &new.instance_uid))?;
         let credential =
             credentials::add_candidate(&mut tx, device, Some(token.id), false, self.now()).await?;
         let device = registry::find(&mut tx, device).await?;

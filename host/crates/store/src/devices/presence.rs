@@ -261,9 +261,15 @@ async fn write(tx: &mut Tx, folded: &BTreeMap<DeviceId, Folded>, now: Timestamp)
     let rows: Vec<_> = folded.iter().filter_map(|(device, one)| one.json(*device)).collect();
     for batch in rows.chunks(BATCH) {
         // Held in the order of their ids, as by all who write many devices.
-        let query = sql("SELECT id FROM devices WHERE last_contact IS NULL
-                AND id IN (SELECT item.value ->> 'id' FROM {each}) ORDER BY id {for update}");
-        let new = query.bind_json(&batch).rows(tx).await?;
+        let query = sql("SELECT id, last_contact FROM devices
+            WHERE id IN (SELECT item.value ->> 'id' FROM {each}) ORDER BY id {for update}");
+        let mut new = Vec::new();
+        for row in query.bind_json(&batch).rows(tx).await? {
+            let row = row.of("devices", "id");
+            if row.time_opt("last_contact")?.is_none() {
+                new.push(row.parse("id")?);
+            }
+        }
         let query = sql("UPDATE devices SET
                 last_contact = CAST(item.value ->> 'at' AS BIGINT),
                 next_contact = CAST(item.value ->> 'next' AS BIGINT),
@@ -279,8 +285,6 @@ async fn write(tx: &mut Tx, folded: &BTreeMap<DeviceId, Folded>, now: Timestamp)
                 sequence = COALESCE(CAST(item.value ->> 'sequence' AS BIGINT), sequence)
             FROM {each} WHERE devices.id = item.value ->> 'id'");
         query.bind_json(&batch).execute(tx).await?;
-        let id = |row: &Row| row.of("devices", "id").parse("id");
-        let new = new.iter().map(id).collect::<Result<Vec<DeviceId>>>()?;
         status::refresh(tx, &new, now).await?;
     }
     Ok(())

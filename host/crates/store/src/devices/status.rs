@@ -38,16 +38,21 @@ pub(crate) fn read(row: &Columns<'_>, now: Timestamp) -> Result<Status> {
 /// Devices in one statement.
 const BATCH: usize = 10_000;
 
-/// Works out the status of these devices anew.
+/// Works out the status of these devices anew. Their rows are held first, in the order of their ids: whoever else changes
+/// what it follows from waits, and sees this.
 pub(crate) async fn refresh(tx: &mut Tx, devices: &[DeviceId], now: Timestamp) -> Result<()> {
     for batch in devices.chunks(BATCH) {
+        let ids: Vec<_> = batch.iter().map(|id| serde_json::json!({ "id": id })).collect();
+        let query = sql("SELECT id FROM devices WHERE id IN (SELECT item.value ->> 'id' FROM {each})
+            ORDER BY id {for update}");
+        query.bind_json(&ids).rows(tx).await?;
         let query = sql("SELECT d.id, d.state, d.status, d.last_contact,
-                COUNT(CASE WHEN v.state = 'failed' THEN 1 END) AS failed,
+                COUNT(CASE WHEN v.state = 'failed' THEN 1 END)
+                    + (SELECT COUNT(*) FROM resolve_failures r WHERE r.device = d.id) AS failed,
                 COUNT(CASE WHEN v.state IN ('pending', 'superseded', 'withdrawing') THEN 1 END) AS waiting,
                 COUNT(CASE WHEN v.state IN ('offered', 'applying') THEN 1 END) AS under_way
             FROM {each} JOIN devices d ON d.id = item.value ->> 'id' LEFT JOIN deliveries v ON v.device = d.id
             GROUP BY d.id, d.state, d.status, d.last_contact");
-        let ids: Vec<_> = batch.iter().map(|id| serde_json::json!({ "id": id })).collect();
         let mut changed = Vec::new();
         for row in query.bind_json(&ids).rows(tx).await? {
             let (id, before, after) = compare(&row)?;

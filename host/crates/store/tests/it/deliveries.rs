@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use syncline_domain::{
+    Failure,
     device::{
         Deadlines, DeliveryState, DocumentDigest, Observation, ReportStatus,
         policy::{Application, ApplicationSpec, Place, PolicySpec},
@@ -90,6 +91,62 @@ both_engines! {
         assert_eq!(status(&db, device).await, "up-to-date");
         let gone = seen(device, "app", Observation::Withdraw { version: 2 });
         assert_eq!(observe(&db, &[gone]).await, [DeliveryState::Withdrawing]);
+    }
+
+    async fn a_failed_resolve_is_shown_until_it_works(lab: Lab) {
+        let db = lab.open().await;
+        let device = enrolled(&lab, &db, "d").await.id;
+        crate::presence::come(&lab, &db, device, 1).await;
+        db.fold_presence(10).await.unwrap();
+        application(&db, "app").await;
+        let key = DeliveryKey { device, application: name("app") };
+        let failure = |code| Some(Failure::plugin(code, "It says \"no\"."));
+        let since = lab.now();
+        db.set_resolve_failures(&[(key.clone(), failure("one"))]).await.unwrap();
+        lab.pass(Duration::from_secs(1));
+        let unknown = DeliveryKey { device: DeviceId::new(lab.now()), ..key.clone() };
+        db.set_resolve_failures(&[(key.clone(), failure("two")), (unknown, failure("x"))]).await.unwrap();
+        let told = db.resolve_failures_of(device).await.unwrap();
+        assert_eq!(told, [(name("app"), failure("two").unwrap(), since)]);
+        assert_eq!(status(&db, device).await, "failed");
+        db.set_resolve_failures(&[(key.clone(), None)]).await.unwrap();
+        assert_eq!(status(&db, device).await, "up-to-date");
+        db.set_resolve_failures(&[(key, failure("one"))]).await.unwrap();
+        db.remove_application(&name("app"), event("x")).await.unwrap();
+        assert_eq!(status(&db, device).await, "up-to-date");
+    }
+
+    async fn writers_on_the_same_devices_wait_and_never_block(lab: Lab) {
+        let db = lab.open().await;
+        let mut devices = Vec::new();
+        for number in 0..40 {
+            devices.push(enrolled(&lab, &db, &format!("d{number}")).await.id);
+        }
+        let publish: Vec<_> = devices.iter().map(|device| wanted(*device, "x", 1)).collect();
+        observe(&db, &publish).await;
+        let other = lab.second(&db).await;
+        let mut under_way = tokio::task::JoinSet::new();
+        for round in 0..20_u64 {
+            let (db, turned) = (if round % 2 == 0 { db.clone() } else { other.clone() }, devices.clone());
+            let contacts: Vec<_> =
+                devices.iter().map(|device| crate::presence::contact(&lab, *device, round + 1)).collect();
+            under_way.spawn(async move {
+                let turned = turned.into_iter().rev();
+                let all: Vec<_> = turned.map(|device| wanted(device, &format!("{round}"), round + 2)).collect();
+                for contact in contacts {
+                    db.record_contact(contact).await.unwrap();
+                }
+                db.observe_deliveries(&all, &Deadlines::default()).await.unwrap();
+                db.fold_presence(7).await.unwrap();
+            });
+        }
+        while let Some(done) = under_way.join_next().await {
+            done.unwrap();
+        }
+        while db.fold_presence(100).await.unwrap() == 100 {}
+        let all = db.deliveries_of_devices(&devices).await.unwrap();
+        assert!(all.iter().all(|(_, delivery)| delivery.wanted_version == 21), "the latest wins");
+        assert_eq!(db.devices_by_status(&DeviceFilter::default()).await.unwrap(), [("changed".to_owned(), 40)]);
     }
 
     async fn what_is_overdue_is_found_and_counted(lab: Lab) {
