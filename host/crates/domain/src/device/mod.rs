@@ -4,11 +4,12 @@
 //!
 //! * the machine and where it sits: [`record`], [`group`]; how it gets in: [`enrolment`]
 //! * what it should hold: [`policy`] (applications, policies, the order of their layers), [`selection`]
-//! * one document on its way: [`delivery`], whose `step` is the only way from one state to the next
+//! * one document on its way: [`delivery`] (of a [`document`]), whose `step` is the only way from one state to the next
 //! * the colours: [`status`], one table for devices and one for users
 //! * when it comes: [`spread`]; what a person starts or sends: [`operation`], [`task`], [`message`]; who uses it: [`user`]
 
 pub mod delivery;
+pub mod document;
 pub mod enrolment;
 pub mod group;
 pub mod message;
@@ -23,9 +24,8 @@ pub mod task;
 pub mod user;
 mod word;
 
-pub use delivery::{
-    Deadlines, Delivery, DeliveryState, DocumentDigest, Observation, ReportStatus, Wanted, step,
-};
+pub use delivery::{Deadlines, Delivery, DeliveryState, Observation, ReportStatus, Wanted, step};
+pub use document::DocumentDigest;
 pub use group::GroupPath;
 pub use record::{Abilities, Device, DeviceState, SyncKind};
 pub use status::{Colour, Status};

@@ -1,7 +1,7 @@
 //! Deliveries: one (device, application), changed by [`syncline_domain::device::step`] and nothing else.
 //!
-//! Many at once: what is seen of a hundred thousand deliveries is read, stepped and written in batches of ten thousand, each
-//! one statement. Rows are taken in the order of their keys, so that two writers wait for each other and never block.
+//! Many at once: what is seen of a hundred thousand deliveries is read, stepped and written in batches of five thousand, with a
+//! few statements each. Rows are taken in the order of their keys, so that two writers wait for each other and never block.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,8 @@ macro_rules! columns {
     };
 }
 
-/// Rows in one statement.
-const BATCH: usize = 10_000;
+/// Deliveries in one transaction, and rows in one statement.
+const BATCH: usize = 5_000;
 
 /// Which delivery.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,9 +51,12 @@ pub struct Seen {
 }
 
 impl Db {
-    /// Takes each delivery a step (several for one are taken in their order), and works out the status of the devices anew:
-    /// one transaction. What was published for a device that had nothing of that application makes a delivery; anything else
-    /// that is seen of one that is not there is passed over. Gives those that changed, as they are now.
+    /// Takes each delivery a step (several for one are taken in their order), and works out the status of the devices anew. What
+    /// was published for a device that had nothing of that application makes a delivery; anything else that is seen of one
+    /// that is not there is passed over. Gives those that changed, as they are now.
+    ///
+    /// Five thousand deliveries are a transaction, so that contacts need not wait for a hundred thousand. Should it fail halfway,
+    /// what was done stays done, and observing all of it again does no harm.
     pub async fn observe_deliveries(
         &self,
         seen: &[Seen],
@@ -64,23 +67,30 @@ impl Db {
             by_key.entry(&one.key).or_default().push(&one.observation);
         }
         let all: Vec<_> = by_key.into_iter().collect();
-        let now = self.now();
-        let mut tx = self.begin().await?;
         let mut changed = Vec::new();
         for batch in all.chunks(BATCH) {
-            insert_new(&mut tx, batch, now).await?;
-            let known = read_for_update(&mut tx, batch).await?;
-            let stepped = batch.iter().filter_map(|(key, observations)| {
-                let before = known.get(*key)?;
-                let walk =
-                    |delivery, observation: &&Observation| step(&delivery, observation, now, deadlines);
-                let after = observations.iter().fold(before.clone(), walk);
-                (after != *before).then(|| ((*key).clone(), after))
-            });
-            let stepped: Vec<_> = stepped.collect();
-            write(&mut tx, &stepped).await?;
-            changed.extend(stepped);
+            changed.extend(self.observe_batch(batch, deadlines).await?);
         }
+        Ok(changed)
+    }
+
+    async fn observe_batch(
+        &self,
+        batch: &Batch<'_>,
+        deadlines: &Deadlines,
+    ) -> Result<Vec<(DeliveryKey, Delivery)>> {
+        let now = self.now();
+        let mut tx = self.begin().await?;
+        insert_new(&mut tx, batch, now).await?;
+        let known = read_for_update(&mut tx, batch).await?;
+        let stepped = batch.iter().filter_map(|(key, observations)| {
+            let before = known.get(*key)?;
+            let walk = |delivery, observation: &&Observation| step(&delivery, observation, now, deadlines);
+            let after = observations.iter().fold(before.clone(), walk);
+            (after != *before).then(|| ((*key).clone(), after))
+        });
+        let changed: Vec<_> = stepped.collect();
+        write(&mut tx, &changed).await?;
         let devices: BTreeSet<_> = changed.iter().map(|(key, _)| key.device).collect();
         status::refresh(&mut tx, &devices.into_iter().collect::<Vec<_>>(), now).await?;
         tx.commit().await?;

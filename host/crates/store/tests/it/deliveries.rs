@@ -127,7 +127,7 @@ both_engines! {
         let other = lab.second(&db).await;
         let mut under_way = tokio::task::JoinSet::new();
         for round in 0..20_u64 {
-            let (db, turned) = (if round % 2 == 0 { db.clone() } else { other.clone() }, devices.clone());
+            let (db, turned) = (if round.is_multiple_of(2) { db.clone() } else { other.clone() }, devices.clone());
             let contacts: Vec<_> =
                 devices.iter().map(|device| crate::presence::contact(&lab, *device, round + 1)).collect();
             under_way.spawn(async move {

@@ -1,5 +1,13 @@
 //! The store on both engines: a module for each of its own, every test run on SQLite and on PostgreSQL.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a helper of a test fails and tells like the test itself"
+)]
+
 mod claims;
 mod crash;
 mod decisions;
