@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Name,
-    ids::{NodeId, RunId},
+    ids::{DeviceId, NodeId, RunId},
     log::LogLevel,
 };
 
@@ -32,6 +32,9 @@ pub struct NewEvent {
     /// The plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Name>,
+    /// The device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceId>,
     /// More for programs.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     #[schema(value_type = Object)]
@@ -50,6 +53,7 @@ impl NewEvent {
             sync: None,
             store: None,
             plugin: None,
+            device: None,
             data: serde_json::Value::Null,
         }
     }
@@ -87,6 +91,13 @@ impl NewEvent {
     #[must_use]
     pub fn plugin(mut self, plugin: &Name) -> Self {
         self.plugin = Some(plugin.clone());
+        self
+    }
+
+    /// About a device.
+    #[must_use]
+    pub fn device(mut self, device: DeviceId) -> Self {
+        self.device = Some(device);
         self
     }
 

@@ -65,6 +65,47 @@ id!(
     OperationId
 );
 
+id!(
+    /// A device: the machine that a credential stands for, whatever process speaks for it.
+    DeviceId
+);
+id!(
+    /// A token that lets devices enrol.
+    EnrolmentTokenId
+);
+id!(
+    /// A device's own credential.
+    CredentialId
+);
+id!(
+    /// A policy.
+    PolicyId
+);
+id!(
+    /// A user of devices.
+    UserId
+);
+id!(
+    /// A subscription of a user.
+    SubscriptionId
+);
+id!(
+    /// An activation code of a user.
+    ActivationCodeId
+);
+id!(
+    /// A task for devices.
+    TaskId
+);
+id!(
+    /// A forced synchronisation of devices.
+    SyncOperationId
+);
+id!(
+    /// A message between the server and one device.
+    MessageId
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 //! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
 //! * what a plugin declares: [`declaration`]
 //! * what a plugin decides for devices: [`policy`]
+//! * devices, their policies and what becomes of them: [`device`]
 //! * what happens: [`run`], [`operation`], [`guard`], [`event`], [`log`]
 //!
 //! Time is never read here: whatever needs it takes a [`jiff::Timestamp`] or a [`clock::Clock`].
@@ -14,6 +15,7 @@
 pub mod access;
 pub mod clock;
 pub mod declaration;
+pub mod device;
 pub mod event;
 pub mod failure;
 pub mod guard;

@@ -61,13 +61,8 @@ impl Control {
     /// May go on for as long as `lease`, which was asked for at `asked`.
     pub fn new(asked: Instant, lease: Duration) -> Self {
         let (stopper, signal) = StopSignal::new();
-        let control = Self {
-            stop: AtomicU8::new(0),
-            stopper,
-            signal,
-            begun: asked,
-            lease_ends: AtomicU64::new(0),
-        };
+        let control =
+            Self { stop: AtomicU8::new(0), stopper, signal, begun: asked, lease_ends: AtomicU64::new(0) };
         control.renew(asked, lease);
         control
     }

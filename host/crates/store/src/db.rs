@@ -24,6 +24,7 @@ use syncline_domain::{
 use tokio::sync::watch;
 
 use crate::{
+    devices::presence::Presence,
     dialect::{Pools, Session, sql},
     error::{Error, Result},
     events,
@@ -47,6 +48,8 @@ struct Inner {
     /// The key of the secrets, and the next one while a rotation is under way.
     keys: RwLock<Vec<SecretKey>>,
     signal: watch::Sender<i64>,
+    /// Contacts of devices, on their way to the log.
+    presence: Presence,
     /// SQLite: held as long as the database is open, so that no second process opens it.
     lock: Mutex<Option<File>>,
 }
@@ -75,8 +78,15 @@ impl Db {
             )));
         };
         let (signal, _) = watch::channel(0);
-        let inner =
-            Inner { pools, clock, node, keys: RwLock::new(vec![key]), signal, lock: Mutex::new(lock) };
+        let inner = Inner {
+            pools,
+            clock,
+            node,
+            keys: RwLock::new(vec![key]),
+            signal,
+            presence: Presence::default(),
+            lock: Mutex::new(lock),
+        };
         let db = Self { inner: Arc::new(inner) };
         if let Err(error) = db.begin_use().await {
             db.close().await;
@@ -87,6 +97,7 @@ impl Db {
 
     async fn begin_use(&self) -> Result<()> {
         secrets::check_key(self).await?;
+        self.load_presence().await?;
         let last = self.last_event().await?;
         self.inner.signal.send_replace(last);
         Ok(())
@@ -127,6 +138,10 @@ impl Db {
     /// Forgets all keys but this one.
     pub(crate) fn use_key(&self, key: SecretKey) {
         *self.inner.keys.write() = vec![key];
+    }
+
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.inner.presence
     }
 
     pub(crate) fn signal(&self) -> &watch::Sender<i64> {

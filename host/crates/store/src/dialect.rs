@@ -1,12 +1,16 @@
 //! Where the two database engines differ, and nowhere else.
 //!
 //! The rest of the crate writes one SQL text with `$1` placeholders as a [`Query`] and runs it on a [`Session`], which is a
-//! connection to either engine. Two words in braces stand for what the engines say differently:
+//! connection to either engine. A few words in braces stand for what the engines say differently:
 //!
 //! * `{now}` – the database's time in microseconds: what leases are compared with. SQLite is one machine and one
 //!   process, so its time is the injected clock; PostgreSQL's is `clock_timestamp()`, the same for all nodes.
 //! * `{for update}` – the rows stay as they are until the transaction ends. SQLite has one writer and needs no word.
 //!   PostgreSQL's is `FOR NO KEY UPDATE`, which lets others go on making rows that refer to them.
+//! * `{for share}` – the rows stay there under their key until the transaction ends; others may do the same. PostgreSQL's
+//!   is `FOR KEY SHARE`.
+//! * `{each}` – the elements of the JSON array in `$1`, as rows of `item` with the column `value`, from which `->>` takes
+//!   the field of an object. One statement for thousands of rows.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -60,6 +64,8 @@ pub(crate) enum Turn {
     Setup = 0x5359_4e43_0002,
     /// Secrets and their key.
     Secrets = 0x5359_4e43_0003,
+    /// The log of contacts is folded into the device rows.
+    Presence = 0x5359_4e43_0004,
 }
 
 impl Pools {
@@ -130,6 +136,11 @@ impl Session {
         }
     }
 
+    /// Now, by the injected clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Waits until no other transaction has this turn, and keeps it to the end of this one.
     pub(crate) async fn take_turn(&mut self, turn: Turn) -> Result<()> {
         match self.wire() {
@@ -189,6 +200,18 @@ args! {
     syncline_domain::ids::ScheduleId => Text, |value| value.to_string();
     syncline_domain::ids::StoreId => Text, |value| value.to_string();
     syncline_domain::ids::TokenId => Text, |value| value.to_string();
+    syncline_domain::ids::DeviceId => Text, |value| value.to_string();
+    syncline_domain::ids::EnrolmentTokenId => Text, |value| value.to_string();
+    syncline_domain::ids::CredentialId => Text, |value| value.to_string();
+    syncline_domain::ids::PolicyId => Text, |value| value.to_string();
+    syncline_domain::ids::UserId => Text, |value| value.to_string();
+    syncline_domain::ids::SubscriptionId => Text, |value| value.to_string();
+    syncline_domain::ids::ActivationCodeId => Text, |value| value.to_string();
+    syncline_domain::ids::TaskId => Text, |value| value.to_string();
+    syncline_domain::ids::SyncOperationId => Text, |value| value.to_string();
+    syncline_domain::ids::MessageId => Text, |value| value.to_string();
+    &syncline_domain::device::GroupPath => Text, |value| value.as_str().to_owned();
+    &syncline_domain::device::DocumentDigest => Text, |value| value.as_str().to_owned();
     syncline_domain::run::RunState => Text, |value| value.as_str().to_owned();
     Vec<u8> => Bytes, |value| value;
     &[u8] => Bytes, |value| value.to_vec();
@@ -316,6 +339,14 @@ impl Query {
         let lite = matches!(on.wire(), Wire::Sqlite(_));
         if text.contains("{for update}") {
             text = Cow::Owned(text.replace("{for update}", if lite { "" } else { "FOR NO KEY UPDATE" }));
+        }
+        if text.contains("{for share}") {
+            text = Cow::Owned(text.replace("{for share}", if lite { "" } else { "FOR KEY SHARE" }));
+        }
+        if text.contains("{each}") {
+            let word =
+                if lite { "json_each($1) AS item" } else { "json_array_elements($1::json) AS item (value)" };
+            text = Cow::Owned(text.replace("{each}", word));
         }
         if text.contains("{now}") {
             let word = if lite {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use syncline_domain::{
     Name,
     event::{Event, NewEvent},
-    ids::RunId,
+    ids::{DeviceId, RunId},
     log::LogLevel,
 };
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "seq, at, node, kind, level, message, actor, run, sync, store, plugin, data"
+        "seq, at, node, kind, level, message, actor, run, sync, store, plugin, device, data"
     };
 }
 
@@ -40,6 +40,8 @@ pub struct EventFilter {
     pub run: Option<RunId>,
     /// About this plugin.
     pub plugin: Option<Name>,
+    /// About this device.
+    pub device: Option<DeviceId>,
     /// Of this kind; with a `.` at its end, of all kinds that begin so.
     pub kind: Option<String>,
     /// Caused by this actor.
@@ -66,6 +68,7 @@ impl Db {
             .push_some(" AND sync = $?", filter.sync.as_ref())
             .push_some(" AND run = $?", filter.run)
             .push_some(" AND plugin = $?", filter.plugin.as_ref())
+            .push_some(" AND device = $?", filter.device)
             .push_some(" AND actor = $?", filter.actor.as_ref())
             .push_some(" AND level >= $?", filter.level.map(rank));
         query = match &filter.kind {
@@ -138,7 +141,7 @@ async fn insert(session: &mut Session, event: &Event) -> Result<()> {
     sql(concat!(
         "INSERT INTO events (",
         columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
     ))
     .bind(*seq)
     .bind(*at)
@@ -151,6 +154,7 @@ async fn insert(session: &mut Session, event: &Event) -> Result<()> {
     .bind(event.sync.as_ref())
     .bind(event.store.as_ref())
     .bind(event.plugin.as_ref())
+    .bind(event.device)
     .bind_json_opt((!event.data.is_null()).then_some(&event.data))
     .execute(session)
     .await?;
@@ -182,6 +186,7 @@ fn parse(row: &Row) -> Result<Event> {
             sync: row.parse_opt("sync")?,
             store: row.parse_opt("store")?,
             plugin: row.parse_opt("plugin")?,
+            device: row.parse_opt("device")?,
             data: row.json_opt("data")?.unwrap_or_default(),
         },
     })

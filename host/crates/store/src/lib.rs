@@ -8,6 +8,7 @@
 //! * runs: `runs/mod.rs` (queue, look up), `runs/claim.rs` (claim, heartbeat, locks), `runs/attempt.rs` (begin, progress,
 //!   end), `runs/lease.rs` (leases that are over), `runs/decide.rs` (approve, reject, cancel), `runs/history.rs`
 //!   (operations, log, attempts)
+//! * devices, policies, deliveries: `devices/mod.rs`
 //! * what happened: `events.rs`
 //! * for the machinery: `nodes.rs`, `digests.rs`, `requests.rs`, `admin.rs`, `offline.rs`
 //! * how one SQL text runs on both engines, and where they differ: `dialect.rs`; rows as domain types: `row.rs`
@@ -35,6 +36,7 @@
 
 mod admin;
 mod db;
+mod devices;
 mod dialect;
 mod digests;
 mod error;
@@ -54,6 +56,19 @@ mod syncs;
 mod tokens;
 
 pub use db::Db;
+pub use devices::{
+    credentials::Accepted,
+    deliveries::{DeliveryKey, Seen},
+    documents::{Document, document_digest},
+    enrolment::{Enrolling, NewEnrolment, NewEnrolmentToken},
+    groups::GroupRecord,
+    list::DeviceFilter,
+    messages::NewMessage,
+    policies::PolicyChange,
+    presence::{Contact, LastSequence},
+    tasks::NewTask,
+    users::{NewUser, UserFilter},
+};
 pub use error::{Error, Result};
 pub use events::EventFilter;
 pub use key::SecretKey;

@@ -34,7 +34,7 @@ impl Db {
         expires_at: Option<Timestamp>,
         event: NewEvent,
     ) -> Result<(TokenRecord, String)> {
-        let token = format!("{PREFIX}{}", hex::encode(rand::random::<[u8; 32]>()));
+        let token = random(PREFIX);
         let now = self.now();
         let mut tx = self.begin().await?;
         let query = sql(concat!(
@@ -92,7 +92,13 @@ impl Db {
     }
 }
 
-fn hash(token: &str) -> String {
+/// A token that cannot be guessed.
+pub(crate) fn random(prefix: &str) -> String {
+    format!("{prefix}{}", hex::encode(rand::random::<[u8; 32]>()))
+}
+
+/// What is kept of a token.
+pub(crate) fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
 }
 

@@ -3,7 +3,12 @@
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Deserialize;
-use syncline_domain::{Name, event::Event, ids::RunId, log::LogLevel};
+use syncline_domain::{
+    Name,
+    event::Event,
+    ids::{DeviceId, RunId},
+    log::LogLevel,
+};
 use syncline_store::{Db, EventFilter};
 
 use crate::{
@@ -31,6 +36,8 @@ pub(crate) struct EventParams {
     run: Option<RunId>,
     /// About this plugin.
     plugin: Option<Name>,
+    /// About this device.
+    device: Option<DeviceId>,
     /// Of this kind; with a `.` at its end, of all kinds that begin so.
     kind: Option<String>,
     /// Caused by this actor.
@@ -64,6 +71,7 @@ pub(crate) async fn list_events(
         sync: params.sync,
         run: params.run,
         plugin: params.plugin,
+        device: params.device,
         kind: params.kind,
         actor: params.actor,
         level: params.level,

@@ -19,8 +19,12 @@ pub(super) fn check(root: &Value) -> Result<(), String> {
     while let Some((place, value)) = places.pop() {
         match value {
             Value::Object(members) => {
-                if let Some(word) = REFUSED.into_iter().find(|word| members.get(*word).is_some_and(Value::is_string)) {
-                    return Err(format!("{word} at #{place} is not supported, refer by place (#/$defs/NAME)"));
+                if let Some(word) =
+                    REFUSED.into_iter().find(|word| members.get(*word).is_some_and(Value::is_string))
+                {
+                    return Err(format!(
+                        "{word} at #{place} is not supported, refer by place (#/$defs/NAME)"
+                    ));
                 }
                 if let Some(Value::String(to)) = members.get("$ref") {
                     references.push((place.clone(), to.clone()));
@@ -79,7 +83,9 @@ fn next_places(schema: &Value, place: &str) -> Vec<String> {
     }
     for word in SAME_VALUE {
         match schema.get(word) {
-            Some(Value::Array(all)) => next.extend((0..all.len()).map(|number| format!("{place}/{word}/{number}"))),
+            Some(Value::Array(all)) => {
+                next.extend((0..all.len()).map(|number| format!("{place}/{word}/{number}")))
+            }
             Some(_) => next.push(format!("{place}/{word}")),
             None => {}
         }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use syncline_domain::{event::NewEvent, ids::RunId, log::LogLevel};
+use syncline_domain::{
+    event::NewEvent,
+    ids::{DeviceId, RunId},
+    log::LogLevel,
+};
 use syncline_store::{Db, Error, EventFilter, Page};
 
 use crate::lab::{Lab, both_engines, event, name};
@@ -21,6 +25,7 @@ both_engines! {
             .run(run, &name("s"))
             .store(&name("site"))
             .plugin(&name("p"))
+            .device(DeviceId::new(lab.now()))
             .data(serde_json::json!({ "counts": { "copied": 1 } }));
         let written = db.append_event(new.clone()).await.unwrap();
         assert_eq!((written.seq, written.at, written.node), (1, lab.now(), lab.node));
@@ -46,11 +51,14 @@ both_engines! {
         assert_eq!(kinds(&db, EventFilter { sync: Some(name("s")), ..all() }).await, ["run.failed", "run.queued"]);
         assert_eq!(kinds(&db, EventFilter { store: Some(name("site")), ..all() }).await, ["store.added"]);
         assert_eq!(kinds(&db, EventFilter { plugin: Some(name("p")), ..all() }).await, ["runner.x"]);
+        let device = DeviceId::new(lab.now());
+        db.append_event(event("device.enrolled").device(device)).await.unwrap();
+        assert_eq!(kinds(&db, EventFilter { device: Some(device), ..all() }).await, ["device.enrolled"]);
         assert_eq!(kinds(&db, EventFilter { actor: Some("other".to_owned()), ..all() }).await, ["store.added"]);
         let pressing = EventFilter { level: Some(LogLevel::Warn), ..all() };
         assert_eq!(kinds(&db, pressing).await, ["runner.x", "run.failed"]);
         assert_eq!(kinds(&db, EventFilter { before: Some(later), ..all() }).await, ["run.queued"]);
-        assert_eq!(kinds(&db, EventFilter { after: Some(later), ..all() }).await.len(), 3);
+        assert_eq!(kinds(&db, EventFilter { after: Some(later), ..all() }).await.len(), 4);
         let both = EventFilter { after: Some(later), sync: Some(name("s")), ..all() };
         assert_eq!(kinds(&db, both).await, ["run.failed"]);
     }

@@ -87,7 +87,7 @@ both_engines! {
         let line = |number: usize| LogLine {
             at: lab.now(),
             level: LogLevel::Warn,
-            source: if number % 2 == 0 { LogSource::Host } else { LogSource::Plugin },
+            source: if number.is_multiple_of(2) { LogSource::Host } else { LogSource::Plugin },
             message: format!("line {number}\u{2028}\\n"),
             fields: vec![("number".to_owned(), number.to_string())],
         };

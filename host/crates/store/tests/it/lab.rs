@@ -63,6 +63,7 @@ pub struct Lab {
     pub key: SecretKey,
     pub node: NodeId,
     pub clock: Arc<TestClock>,
+    #[allow(dead_code, reason = "it is there as long as the lab is")]
     pub folder: Option<tempfile::TempDir>,
 }
 

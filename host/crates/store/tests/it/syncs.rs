@@ -10,7 +10,7 @@ both_engines! {
         let db = lab.with_sync().await;
         let sync = db.sync(&name("s")).await.unwrap();
         assert_eq!(sync, lab.sync("s"));
-        assert_eq!(db.syncs().await.unwrap(), [sync.clone()]);
+        assert_eq!(db.syncs().await.unwrap(), std::slice::from_ref(&sync));
         let twice = db.add_sync(&sync, event("sync.added")).await.unwrap_err();
         assert!(matches!(twice, Error::Exists { what: "sync", .. }));
 

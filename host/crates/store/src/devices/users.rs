@@ -1,0 +1,192 @@
+//! Users of devices: what is set of them, and when server and device last synchronised it. Subscriptions and activation:
+//! `activation.rs`.
+
+use jiff::Timestamp;
+use serde_json::json;
+use syncline_domain::{
+    device::{
+        GroupPath,
+        user::{KeySets, Subscription, User},
+    },
+    event::NewEvent,
+    ids::{DeviceId, UserId},
+};
+
+use super::groups::{self, below};
+use crate::{
+    db::{Db, Tx},
+    dialect::{Session, sql},
+    error::{Error, OrNotFound, Result},
+    page::{Listed, Page},
+    row::Row,
+};
+
+macro_rules! columns {
+    () => {
+        "id, name, display_name, group_path, key_sets, subscription, issued_at, subscription_expires_at, device, \
+         activated_at, changed_at, server_synced_at, device_synced_at, failure, created_at, revision"
+    };
+}
+
+/// A user to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewUser {
+    /// The account's name; unique.
+    pub name: String,
+    /// What to call the person.
+    pub display_name: String,
+    /// The group whose keys it has.
+    pub group: GroupPath,
+    /// Key sets of its own.
+    pub keys: KeySets,
+}
+
+/// Which users are wanted: those for which all that is set holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UserFilter {
+    /// In this group or below it.
+    pub group: Option<GroupPath>,
+    /// Activated on this device.
+    pub device: Option<DeviceId>,
+    /// With this name.
+    pub name: Option<String>,
+}
+
+impl Db {
+    /// Makes a user.
+    pub async fn add_user(&self, new: &NewUser, event: NewEvent) -> Result<User> {
+        let (id, now) = (UserId::new(self.now()), self.now());
+        let mut tx = self.begin().await?;
+        groups::must_exist(&mut tx, &new.group).await?;
+        let query =
+            sql("INSERT INTO users (id, name, display_name, group_path, key_sets, changed_at, created_at,
+                revision)
+            VALUES ($1, $2, $3, $4, $5, $6, $6, 1)");
+        let query = query.bind(id).bind(&new.name).bind(&new.display_name).bind(&new.group);
+        let inserted = query.bind_json(&new.keys).bind(now).execute(&mut tx).await;
+        inserted.map_err(|error| error.or_exists("user", &new.name))?;
+        let added = find(&mut tx, id).await?;
+        tx.event(event);
+        tx.commit().await?;
+        Ok(added)
+    }
+
+    /// Users, in the order in which they were made.
+    pub async fn users(&self, filter: &UserFilter, page: &Page) -> Result<Listed<User>> {
+        let mut query = sql(concat!("SELECT ", columns!(), " FROM users WHERE TRUE"))
+            .push_some(" AND id > $?", page.position::<UserId>()?)
+            .push_some(" AND device = $?", filter.device)
+            .push_some(" AND name = $?", filter.name.as_ref());
+        if let Some(group) = filter.group.as_ref().filter(|group| !group.is_root()) {
+            query = query
+                .push_with(" AND (group_path = $?", group)
+                .push_with(" OR substr(group_path, 1, length($?)) = $?)", below(group));
+        }
+        let query = query.push_with(" ORDER BY id LIMIT $?", page.one_more());
+        let rows = query.rows(&mut self.read().await?).await?;
+        let users = rows.iter().map(parse).collect::<Result<Vec<_>>>()?;
+        Ok(Listed::cut(users, page, |user| user.id.to_string()))
+    }
+
+    /// The user of this id.
+    pub async fn user(&self, id: UserId) -> Result<User> {
+        find(&mut self.read().await?, id).await
+    }
+
+    /// Changes names, group and own key sets of a user that was read before: its revision must still be what it was.
+    pub async fn update_user(&self, user: &User, event: NewEvent) -> Result<User> {
+        let mut tx = self.begin().await?;
+        groups::must_exist(&mut tx, &user.group).await?;
+        let query = sql("UPDATE users SET name = $3, display_name = $4, group_path = $5, key_sets = $6,
+                changed_at = $7, revision = revision + 1
+            WHERE id = $1 AND revision = $2");
+        let query = query.bind(user.id).bind(user.revision).bind(&user.name).bind(&user.display_name);
+        let query = query.bind(&user.group).bind_json(&user.keys).bind(self.now());
+        let changed = query.execute(&mut tx).await.map_err(|error| error.or_exists("user", &user.name))?;
+        let stored = find(&mut tx, user.id).await?;
+        if changed == 0 {
+            return Err(Error::Stale { what: "user", name: user.id.to_string() });
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(stored)
+    }
+
+    /// Removes a user with its activation codes.
+    pub async fn remove_user(&self, id: UserId, event: NewEvent) -> Result<()> {
+        let mut tx = self.begin().await?;
+        if sql("DELETE FROM users WHERE id = $1").bind(id).execute(&mut tx).await? == 0 {
+            return Err(Error::not_found("user", id));
+        }
+        tx.event(event);
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The server has synchronised these users: what they should have is published. Gives how many.
+    pub async fn users_published(&self, users: &[UserId]) -> Result<u64> {
+        let ids: Vec<_> = users.iter().map(|id| json!({ "id": id })).collect();
+        let query = sql("UPDATE users SET server_synced_at = $2, failure = NULL
+            WHERE id IN (SELECT item.value ->> 'id' FROM {each})");
+        query.bind_json(&ids).bind(self.now()).execute(&mut self.write_once().await?).await
+    }
+
+    /// A device has synchronised and nothing of it is outstanding: so have its users, or `failure` says why not. Users whose last
+    /// change was published before stay as they are. Gives how many changed.
+    pub async fn users_synced_by(&self, device: DeviceId, failure: Option<&str>) -> Result<u64> {
+        let query = match failure {
+            None => {
+                sql("UPDATE users SET device_synced_at = $2, failure = NULL WHERE device = $1
+                AND (device_synced_at IS NULL OR device_synced_at < server_synced_at OR failure IS NOT NULL)")
+                .bind(device)
+                .bind(self.now())
+            }
+            Some(why) => sql("UPDATE users SET failure = $2 WHERE device = $1
+                AND (failure IS NULL OR failure <> $2)")
+            .bind(device)
+            .bind(why),
+        };
+        query.execute(&mut self.write_once().await?).await
+    }
+}
+
+/// Something changed for the users in a group or below it.
+pub(crate) async fn changed_in(tx: &mut Tx, group: &GroupPath, now: Timestamp) -> Result<()> {
+    let query = sql("UPDATE users SET changed_at = $3
+        WHERE group_path = $1 OR substr(group_path, 1, length($2)) = $2");
+    query.bind(group).bind(below(group)).bind(now).execute(tx).await?;
+    Ok(())
+}
+
+pub(crate) async fn find(session: &mut Session, id: UserId) -> Result<User> {
+    let query = sql(concat!("SELECT ", columns!(), " FROM users WHERE id = $1"));
+    parse(&query.bind(id).row(session).await?.or_not_found("user", id)?)
+}
+
+fn parse(row: &Row) -> Result<User> {
+    let row = row.of("users", "id");
+    let subscription = match row.parse_opt("subscription")? {
+        None => None,
+        Some(id) => Some(Subscription {
+            id,
+            issued_at: row.time("issued_at")?,
+            expires_at: row.time_opt("subscription_expires_at")?,
+        }),
+    };
+    Ok(User {
+        id: row.parse("id")?,
+        name: row.get("name")?,
+        display_name: row.get("display_name")?,
+        group: row.parse("group_path")?,
+        keys: row.json("key_sets")?,
+        subscription,
+        device: row.parse_opt("device")?,
+        activated_at: row.time_opt("activated_at")?,
+        changed_at: row.time("changed_at")?,
+        server_synced_at: row.time_opt("server_synced_at")?,
+        device_synced_at: row.time_opt("device_synced_at")?,
+        failure: row.get("failure")?,
+        created_at: row.time("created_at")?,
+        revision: row.get("revision")?,
+    })
+}
