@@ -1,6 +1,8 @@
 //! How much memory a million files take, from declaring to the difference of a first fill. A binary of its own, so that
 //! what the process holds is what this test made.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
 use std::{
     collections::HashSet,
     sync::{

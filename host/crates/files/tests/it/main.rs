@@ -1,5 +1,12 @@
 //! What the crate promises, on real folders and through its public face alone.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails like the test itself"
+)]
+
 mod copying;
 mod damage;
 mod declarations;
