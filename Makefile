@@ -14,6 +14,8 @@ CARGO := cargo
 GUEST_WORKSPACES := plugins tests/guests
 # Replaced by `make build`, so that plugins are built by the release's own tool.
 PLUGIN_TOOL := target/debug/syncline-plugin
+# All at once where all is needed anyway: crates are compiled once more for each other selection.
+TOOL_SELECTION := -p syncline-plugin-cli
 
 .PHONY: help
 help: ## List what can be made
@@ -38,7 +40,7 @@ guests: $(PLUGIN_TOOL) ## Build the guests of the tests alone
 
 .PHONY: target/debug/syncline-plugin target/release/syncline-plugin
 target/debug/syncline-plugin:
-	@$(CARGO) build --locked -p syncline-plugin-cli
+	@$(CARGO) build --locked $(TOOL_SELECTION)
 # Built by `make build` before it is asked for.
 target/release/syncline-plugin:
 	@test -x $@ || { echo 'target/release/syncline-plugin is missing: run `make build`' >&2; exit 1; }
@@ -62,7 +64,7 @@ test: ## The whole test suite: format, lints, every test
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
 	@$(CARGO) build --workspace --locked
-	@$(MAKE) --no-print-directory plugins guests
+	@$(MAKE) --no-print-directory plugins guests TOOL_SELECTION=--workspace
 	@for folder in $(GUEST_WORKSPACES); do (cd "$$folder" && $(CARGO) test --workspace --locked --quiet); done
 	@$(CARGO) test --workspace --locked
 
@@ -73,7 +75,10 @@ demo: build ## Show what it does on real files; ARGS=--exit ends instead of stay
 .PHONY: bench
 bench: build ## Compare with cp, rsync and rclone; writes docs/benchmarks.md
 	@scripts/setup.sh bench
-	@$(CARGO) run --release --locked -p syncline-tests --bin bench -- $(ARGS)
+	@$(CARGO) build --release --locked -p syncline-sandbox --example resolve
+	@(cd plugins && $(CARGO) build --release --locked -p device-policy --example native)
+	@$(CARGO) build --release --locked -p syncline-tests --bin bench
+	@target/release/bench $(ARGS) | tee docs/benchmarks.md
 
 .PHONY: deny
 deny: ## Check licences and advisories of what is used (needs cargo-deny)

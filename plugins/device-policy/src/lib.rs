@@ -18,7 +18,9 @@ use syncline_plugin::{json, prelude::*, serde_json::Map, serde_json::Value};
 
 use settings::Settings;
 
-struct Merge;
+/// The plugin. Public for what measures it natively.
+#[derive(Debug)]
+pub struct Merge;
 
 impl DevicePolicy for Merge {
     type Settings = Settings;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// How documents are made. `{}` merges the layers and does nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Media type of the documents. Whatever it is, they are JSON.
     #[schemars(length(min = 3, max = 128))]
     pub(crate) content_type: String,

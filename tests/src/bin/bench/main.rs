@@ -1,4 +1,5 @@
-//! `make bench`: Syncline beside `cp`, `rsync` and `rclone`, in one run, in turns, several times.
+//! `make bench`: Syncline beside `cp`, `rsync` and `rclone`, and a sandboxed plugin beside the same code compiled natively, in
+//! one run, in turns, several times.
 //!
 //! Measured is the whole road as an operator takes it: started through the API, plugin in the sandbox, journal, digests and
 //! verification on. Every destination is compared with its source by `rsync -anci` afterwards.
@@ -12,6 +13,7 @@
 mod bed;
 mod cases;
 mod figures;
+mod sandbox;
 
 use std::path::PathBuf;
 
@@ -31,7 +33,13 @@ fn main() {
         }
     }
     let wanted = |case: &str| only.is_empty() || only.iter().any(|one| one == case);
-    println!("{}", figures::machine());
+    println!(
+        "# Benchmarks\n\nAs printed by `make bench`. Measured is the whole road as an operator takes it: started through the"
+    );
+    println!(
+        "API, plugin in the sandbox, journal, digests and verification on; every destination is compared with its"
+    );
+    println!("source afterwards.\n\n{}", figures::machine());
     for (place, folder) in [("tmpfs", PathBuf::from("/dev/shm")), ("disk", std::env::temp_dir())] {
         if !wanted(place) && !only.iter().all(|one| one != "tmpfs" && one != "disk") {
             continue;
@@ -50,5 +58,8 @@ fn main() {
         if wanted("memory") && place == "tmpfs" {
             cases::memory(&bed, files * 10);
         }
+    }
+    if wanted("sandbox") {
+        sandbox::resolve(repetitions);
     }
 }
