@@ -170,7 +170,10 @@ mod tests {
         let (tell, told) = tokio::sync::oneshot::channel();
         let mut parts = Parts::default();
         parts.0.spawn(async { Err(CliError::failed("the database is gone")) });
-        parts.0.spawn(async move { Ok(told.await.unwrap()) });
+        parts.0.spawn(async move {
+            told.await.unwrap();
+            Ok(())
+        });
         let error = parts.first_to_end().await;
         assert_eq!((error.exit, error.message.as_str()), (Exit::Failed, "the database is gone"));
         tell.send(()).unwrap();

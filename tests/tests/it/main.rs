@@ -1,5 +1,12 @@
 //! The end-to-end tests: one binary, a module a feature, real servers as processes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails like the test itself"
+)]
+
 mod architecture;
 mod copy;
 mod guard;
