@@ -10,7 +10,7 @@
 //! * `auth.rs`: tokens and roles, as arguments of handlers
 //! * `input.rs`: bodies, queries and path parameters; `conditional.rs`: `ETag`, `If-Match`; `page.rs`: lists;
 //!   `once.rs`: `Idempotency-Key`
-//! * `observe.rs`: request ids, logs, the time limit; `metrics.rs`: numbers
+//! * `observe.rs`: request ids, logs, the time limit; `linger.rs`: refusals in the middle of an upload; `metrics.rs`: numbers
 //! * `openapi.rs`: the document that says all this to programs
 //!
 //! Handlers check nothing that a use case checks, and write no SQL.
@@ -27,6 +27,7 @@ mod conditional;
 mod events;
 mod health;
 mod input;
+mod linger;
 mod metrics;
 mod nodes;
 mod observe;

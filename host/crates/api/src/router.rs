@@ -17,6 +17,7 @@ use crate::{
     collections::*,
     events::*,
     health::*,
+    linger,
     metrics::show_metrics,
     nodes::*,
     observe, once, openapi,
@@ -202,6 +203,7 @@ fn dress(routes: Routes, api: Api) -> Router {
         )
         .layer(from_fn_with_state(api.clone(), observe::count))
         .layer(from_fn(problem::answer_problems))
+        .layer(from_fn(linger::read_rest))
         .layer(from_fn_with_state(api.clone(), observe::limit_time))
         .layer(CatchPanicLayer::custom(problem::of_panic))
         .layer(DefaultBodyLimit::max(JSON_LIMIT));

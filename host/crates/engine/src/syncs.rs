@@ -108,7 +108,14 @@ impl Engine {
             }
             other => other,
         })?;
-        if plugin.world == "file-sync" && (spec.sources.is_empty() || spec.targets.is_empty()) {
+        if plugin.world != "file-sync" {
+            let message = format!(
+                "plugin {} is of world {}, which syncs do not run: take a plugin of world file-sync",
+                plugin.name, plugin.world
+            );
+            return Err(Error::invalid("sync-world", message));
+        }
+        if spec.sources.is_empty() || spec.targets.is_empty() {
             let message =
                 format!("plugin {} fills targets from sources: name at least one of each", plugin.name);
             return Err(Error::invalid("sync-bindings", message));

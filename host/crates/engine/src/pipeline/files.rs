@@ -258,9 +258,7 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     outcome.targets = job.apply(difference).await?;
     outcome.counts = sum(&outcome.targets);
     outcome.failure = work.control.keep_going().err();
-    if outcome.targets.iter().any(|one| one.failure.is_some())
-        && outcome.targets.iter().all(|one| useless(one))
-    {
+    if outcome.targets.iter().any(|one| one.failure.is_some()) && outcome.targets.iter().all(useless) {
         outcome.failure = outcome.failure.or_else(|| Some(all_unreachable(&outcome.targets)));
     }
     Ok(outcome)
