@@ -131,6 +131,8 @@ pub(super) fn read(input: &Path, into: &Path) -> Result<Manifest> {
         }
         out.sync_all().map_err(|error| cannot(&path, &error))?;
     }
+    // To its end, where the checksum of the whole stands.
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(|error| damaged(error.to_string()))?;
     sync_folder(into)?;
     Ok(manifest)
 }

@@ -21,7 +21,11 @@ use syncline_domain::{
     sync::Compare,
 };
 
-use crate::{digests::Digests, intent::View, store::Target};
+use crate::{
+    digests::Digests,
+    intent::{Origin, View},
+    store::Target,
+};
 pub use walk::diff;
 
 /// How targets are compared.
@@ -151,11 +155,13 @@ impl TargetDiff {
         ops.chain(self.removals.iter().map(|removal| self.removal_operation(removal)))
     }
 
-    /// Drops the operations for whose path `keep` says no. Folders that the rest needs stay.
+    /// Drops the operations for whose path `keep` says no. Folders that the rest needs stay. Inventories go as well if a
+    /// file is dropped: they would list what does not come.
     pub fn retain(&mut self, keep: impl Fn(&RelPath) -> bool) {
         let view = Arc::clone(&self.view);
         let mut needed: HashSet<u32> = HashSet::new();
         let mut kept: Vec<Op> = Vec::new();
+        let mut drops_files = false;
         // From the back: what is in a folder comes before the folder's own operation.
         for op in self.ops.drain(..).rev() {
             let makes = (op.kind == OperationKind::CreateFolder && op.index != SELF)
@@ -166,7 +172,14 @@ impl TargetDiff {
                     folder = view.folder(folder).parent;
                 }
                 kept.push(op);
+            } else {
+                drops_files |= op.writes();
             }
+        }
+        if drops_files {
+            let lists =
+                |op: &Op| matches!(view.origin(view.entry(op.folder, op.index)), Origin::Inventory(_));
+            kept.retain(|op| !op.writes() || !lists(op));
         }
         kept.reverse();
         self.ops = kept;

@@ -165,3 +165,28 @@ fn equal_content_is_not_written_again() {
     world.sync(&declarations).assert_done();
     assert_eq!(std::fs::read(&file).unwrap(), b"made");
 }
+
+#[test]
+fn a_retry_that_leaves_files_out_writes_no_inventory_of_them() {
+    let world = World::new(1);
+    put(world.library().join("a"), "a");
+    put(world.library().join("b"), "b");
+    let mut declarations = world.mirror();
+    declarations.prunes.clear();
+    declarations.inventories.push(DeclaredInventory {
+        targets: world.all(),
+        path: path("manifest.json"),
+        folder: syncline_domain::RelPath::root(),
+        stage: 1,
+    });
+    let kept = |keep: &[&str]| {
+        let mut diff = world.diff(&declarations).remove(0).unwrap();
+        diff.retain(|one| keep.iter().any(|name| *one == path(name)));
+        diff.operations()
+            .filter(|one| one.kind == OperationKind::Copy)
+            .map(|one| one.path)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&["a", "manifest.json"]), [path("a")]);
+    assert_eq!(kept(&["a", "b", "manifest.json"]), [path("a"), path("b"), path("manifest.json")]);
+}
