@@ -114,7 +114,7 @@ done
 say "Compared with diff: each server holds what the library holds, and manifest.json lists it with digests."
 
 heading "Somebody breaks south: one file deleted, one changed, one added"
-mapfile -t victims < <(find "$work/south/docs" -type f | sort | head -n 2)
+mapfile -t victims < <(find "$work/south/docs" -type f | sort | sed -n 1,2p)
 rm "${victims[0]}"
 echo "tampered with" >>"${victims[1]}"
 echo "what is this doing here" >"$work/south/docs/stranger.txt"
