@@ -16,6 +16,8 @@ GUEST_WORKSPACES := plugins tests/guests
 PLUGIN_TOOL := target/debug/syncline-plugin
 # All at once where all is needed anyway: crates are compiled once more for each other selection.
 TOOL_SELECTION := -p syncline-plugin-cli
+# Named for the benchmarks too, so that they are built with what the programs are built with.
+RELEASED := -p syncline -p syncline-plugin-cli
 
 .PHONY: help
 help: ## List what can be made
@@ -27,7 +29,7 @@ setup: ## Install what building needs; quiet where nothing is missing
 
 .PHONY: build
 build: setup ## Build the programs and plugins: target/release/, target/plugins/
-	@$(CARGO) build --release --locked -p syncline -p syncline-plugin-cli
+	@$(CARGO) build --release --locked $(RELEASED)
 	@$(MAKE) --no-print-directory plugins PLUGIN_TOOL=target/release/syncline-plugin
 
 .PHONY: plugins
@@ -73,11 +75,11 @@ demo: build ## Show what it does on real files; ARGS=--exit ends instead of stay
 	@scripts/demo.sh $(ARGS)
 
 .PHONY: bench
-bench: build ## Compare with cp, rsync and rclone; writes docs/benchmarks.md
+bench: build ## Compare with cp, rsync, rclone and native code; writes docs/benchmarks.md
 	@scripts/setup.sh bench
-	@$(CARGO) build --release --locked -p syncline-sandbox --example resolve
+	@$(CARGO) build --release --locked $(RELEASED) -p syncline-sandbox --example resolve
 	@(cd plugins && $(CARGO) build --release --locked -p device-policy --example native)
-	@$(CARGO) build --release --locked -p syncline-tests --bin bench
+	@$(CARGO) build --release --locked $(RELEASED) -p syncline-tests --bin bench
 	@target/release/bench $(ARGS) | tee docs/benchmarks.md
 
 .PHONY: deny
