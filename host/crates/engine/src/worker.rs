@@ -38,7 +38,9 @@ impl Stop {
     fn failure(self) -> Failure {
         match self {
             Self::Cancelled => Failure::stopped("cancelled", "the run is being cancelled"),
-            Self::LeaseLost => Failure::stopped("lease", "this node lost its lease on the run"),
+            Self::LeaseLost => {
+                Failure::stopped(syncline_files::LEASE_LOST, "this node lost its lease on the run")
+            }
             Self::NodeStopping => {
                 Failure::stopped("node-stopping", "the node is being stopped; the run goes on later")
             }
@@ -73,13 +75,17 @@ impl Control {
         self.lease_ends.store(u64::try_from(ends.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }
 
-    /// Ends the attempt at its next safe point. The first reason holds.
+    /// Ends the attempt at its next safe point. The first reason holds, but for a lost lease: whatever else was asked, nothing
+    /// may be touched any more.
     pub fn stop(&self, why: Stop) {
         let code = match why {
             Stop::Cancelled => 1,
             Stop::LeaseLost => 2,
             Stop::NodeStopping => 3,
         };
+        if why == Stop::LeaseLost {
+            self.stop.store(code, Ordering::Release);
+        }
         // Fails where there is a reason already: that one holds.
         let _ = self.stop.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
         self.stopper.stop(why.failure());
@@ -88,7 +94,7 @@ impl Control {
     /// Why the attempt is to end, if it is.
     pub fn stopped(&self) -> Option<Stop> {
         match self.stop.load(Ordering::Acquire) {
-            0 if self.lease_is_over() => Some(Stop::LeaseLost),
+            _ if self.lease_is_over() => Some(Stop::LeaseLost),
             0 => None,
             1 => Some(Stop::Cancelled),
             2 => Some(Stop::LeaseLost),
@@ -263,6 +269,8 @@ mod tests {
         control.stop(Stop::NodeStopping);
         assert_eq!(control.stopped(), Some(Stop::Cancelled));
         assert_eq!(control.keep_going().unwrap_err().code, "cancelled");
+        control.stop(Stop::LeaseLost);
+        assert_eq!(control.keep_going().unwrap_err().code, syncline_files::LEASE_LOST);
     }
 
     #[test]
