@@ -113,6 +113,8 @@ fn each_value_is_explained_with_what_it_overruled() {
     assert_eq!(explained("{}", &[json!({ "a": null }), json!({})]), " = 0:");
     let objects = [json!({ "a": { "x": 1 } }), json!({ "a": { "x": null } }), json!({ "a": {} })];
     assert_eq!(explained("{}", &objects), "/a = 0:/a");
+    let back_again = [json!({ "a": 1 }), json!({ "a": null }), json!({ "a": 1 })];
+    assert_eq!(explained("{}", &back_again), "/a = 2:/a not 0:/a not 1:/a");
 }
 
 #[test]
@@ -221,10 +223,13 @@ proptest! {
             let said = at(&layers[setting.layer as usize], &setting.pointer).unwrap();
             prop_assert!(said == here || said.is_object() && here.is_object(), "{one:?}");
             prop_assert!(one.overruled.windows(2).all(|pair| pair[0].layer < pair[1].layer));
-            for lost in &one.overruled {
+            for (number, lost) in one.overruled.iter().enumerate() {
                 prop_assert!(lost.layer < setting.layer);
+                // A layer that wanted what is there lost all the same where one between wanted something else.
+                let next = one.overruled.get(number + 1).unwrap_or(setting);
                 let wanted = at(&layers[lost.layer as usize], &lost.pointer).unwrap();
-                prop_assert!(wanted != here || lost.pointer != one.pointer);
+                let instead = at(&layers[next.layer as usize], &next.pointer).unwrap();
+                prop_assert!(wanted != instead || lost.pointer != next.pointer, "{one:?}");
             }
         }
     }
