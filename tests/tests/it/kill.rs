@@ -47,6 +47,15 @@ fn watch(target: &Path, wanted: &HashMap<PathBuf, Vec<u8>>, done: &AtomicBool) {
     }
 }
 
+/// Ends the watching, also where the test fails before its end: the scope would wait for the watcher otherwise.
+struct DoneAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for DoneAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 #[test]
 fn killed_at_twenty_random_moments_every_run_still_ends_whole() {
     let mut random = StdRng::seed_from_u64(20);
@@ -73,17 +82,18 @@ fn killed_at_twenty_random_moments_every_run_still_ends_whole() {
         let api = server.api();
         let run = api.start("all", "apply");
         let done = AtomicBool::new(false);
-        let ended = std::thread::scope(|scope| {
-            scope.spawn(|| watch(target, &wanted, &done));
+        let moment = Duration::from_micros(random.random_range(0..length.as_micros() as u64));
+        let (restarted, ended) = std::thread::scope(|scope| {
+            let done = DoneAtEnd(&done);
+            scope.spawn(|| watch(target, &wanted, done.0));
             api.until(&run, |state| state != "queued");
-            let moment = Duration::from_micros(random.random_range(0..length.as_micros() as u64));
             std::thread::park_timeout(moment);
             server.kill();
-            server = Server::start(&stage.data());
+            let server = Server::start(&stage.data());
             let ended = server.api().ended(&run);
-            done.store(true, Ordering::Release);
-            ended
+            (server, ended)
         });
+        server = restarted;
         assert_eq!(ended["state"], "succeeded", "round {round}: {ended:#}");
         assert_same(&stage.library, target);
         assert_eq!(leftovers(target), Vec::<PathBuf>::new(), "round {round}");

@@ -108,8 +108,7 @@ fn two_nodes_run_each_tick_of_the_cluster_once_and_no_run_twice_at_a_time() {
         ended.iter().map(|run| (time(run, "started_at"), time(run, "finished_at"))).collect();
     spans.sort();
     assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "no two at a time: {spans:?}");
-    let seen: std::collections::BTreeSet<_> =
-        [&first, &second].iter().map(|one| one.api().node()).collect();
+    let seen: std::collections::BTreeSet<_> = [&first, &second].iter().map(|one| one.api().node()).collect();
     assert_eq!(seen.len(), 2);
 }
 

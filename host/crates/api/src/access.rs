@@ -117,7 +117,7 @@ pub(crate) async fn remove_token(
 
 /// The value of a secret on its way in. A mistake in it is told without repeating it.
 #[derive(utoipa::ToSchema)]
-#[schema(value_type = String, min_length = 1, max_length = 65536, write_only)]
+#[schema(value_type = String, min_length = 1, max_length = 65536)]
 pub(crate) struct Value(Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Value {

@@ -97,13 +97,14 @@ struct Inner {
     stopping: CancellationToken,
     tasks: TaskTracker,
     worker: worker::Worker,
-    first_token: Option<String>,
+    first_token: bool,
 }
 
 impl Engine {
     /// Opens the data folder and the database and prepares the sandbox. Nothing runs before [`Engine::run`].
     pub async fn start(config: EngineConfig, clock: Arc<dyn Clock>) -> Result<Self> {
-        let folder = DataFolder::open(&config.data, clock.as_ref())?;
+        refuse_embedded_url(config.database.as_deref())?;
+        let mut folder = DataFolder::open(&config.data, clock.as_ref())?;
         let url = config.database.clone().unwrap_or_else(|| folder.database_url());
         let db = Db::open(&url, Arc::clone(&clock), folder.node, folder.key()?).await?;
         db.touch_node(folder.node, &config.node_name, env!("CARGO_PKG_VERSION")).await?;
@@ -114,10 +115,9 @@ impl Engine {
             clock: Arc::clone(&clock),
         })
         .map_err(Error::Failed)?;
-        let first_token =
-            if folder.is_new { Some(node::first_token(&db, &config.node_name).await?) } else { None };
-        if let Some(token) = &first_token {
-            folder.write_token(token)?;
+        let first_token = folder.token.is_none();
+        if first_token {
+            node::first_token(&db, &mut folder, &config.node_name).await?;
         }
         let inner = Inner {
             node: folder.node,
@@ -147,10 +147,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks all runs to go to a safe point, waits until they are there, and closes the database.
-    pub async fn stop(&self) {
+    /// Asks all runs to go to a safe point and takes no more, without waiting for that. [`Engine::stop`] waits.
+    pub fn begin_stop(&self) {
         self.inner.stopping.cancel();
         self.inner.wake.notify_waiters();
+    }
+
+    /// Asks all runs to go to a safe point, waits until they are there, and closes the database.
+    pub async fn stop(&self) {
+        self.begin_stop();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         self.inner.db.clone().close().await;
@@ -183,10 +188,10 @@ impl Engine {
 
     /// Whether this was the first start of the data folder: an admin token was made.
     pub fn made_first_token(&self) -> bool {
-        self.inner.first_token.is_some()
+        self.inner.first_token
     }
 
-    /// Whether [`Engine::stop`] was called.
+    /// Whether [`Engine::begin_stop`] or [`Engine::stop`] was called.
     pub fn is_stopping(&self) -> bool {
         self.inner.stopping.is_cancelled()
     }
@@ -201,4 +206,14 @@ impl Engine {
         self.db().append_event(event).await?;
         Ok(())
     }
+}
+
+/// The embedded database is the one in the data folder: another one would be left out of backups and upgrades.
+pub(crate) fn refuse_embedded_url(database: Option<&str>) -> Result<()> {
+    if database.is_some_and(|url| url.starts_with("sqlite:")) {
+        let message = "the embedded database is in the data folder and needs no URL: leave the database out, or give \
+            postgres://user@host/name";
+        return Err(Error::invalid("database-url", message));
+    }
+    Ok(())
 }

@@ -8,7 +8,12 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use syncline_domain::{access::Role, clock::Clock, event::NewEvent, ids::NodeId};
+use syncline_domain::{
+    access::Role,
+    clock::Clock,
+    event::NewEvent,
+    ids::{NodeId, TokenId},
+};
 use syncline_store::{Db, SecretKey};
 
 use crate::{Error, Result};
@@ -19,13 +24,15 @@ pub struct DataFolder {
     path: PathBuf,
     /// The node that lives here.
     pub node: NodeId,
-    /// Whether the folder was made just now.
-    pub is_new: bool,
+    /// The admin token in [`DataFolder::TOKEN`]; none if none was ever made: the first start did not come that far.
+    pub token: Option<TokenId>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Identity {
     node: NodeId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<TokenId>,
 }
 
 impl DataFolder {
@@ -56,15 +63,20 @@ impl DataFolder {
                 (identity, false)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (Identity { node: NodeId::new(clock.now()) }, true)
+                (Identity { node: NodeId::new(clock.now()), token: None }, true)
             }
             Err(error) => return Err(io_error(&file, error)),
         };
+        let folder = Self { path, node: identity.node, token: identity.token };
         if is_new {
-            let json = serde_json::to_vec(&identity).map_err(Error::internal)?;
-            write_private(&file, &json)?;
+            folder.write_identity()?;
         }
-        Ok(Self { path, node: identity.node, is_new })
+        Ok(folder)
+    }
+
+    fn write_identity(&self) -> Result<()> {
+        let json = serde_json::to_vec(&Identity { node: self.node, token: self.token });
+        write_private(&self.path.join(Self::IDENTITY), &json.map_err(Error::internal)?)
     }
 
     /// URL of the embedded database.
@@ -98,17 +110,19 @@ impl DataFolder {
         self.path.join(Self::TOKEN)
     }
 
-    /// Writes an admin token, mode 0600, in place of one that is there.
-    pub fn write_token(&self, token: &str) -> Result<()> {
-        write_private(&self.token_file(), format!("{token}\n").as_bytes())
+    /// Writes an admin token, mode 0600, in place of one that is there, and remembers which one it is.
+    pub fn write_token(&mut self, id: TokenId, token: &str) -> Result<()> {
+        write_private(&self.token_file(), format!("{token}\n").as_bytes())?;
+        self.token = Some(id);
+        self.write_identity()
     }
 }
 
 /// Makes an admin token for the first start of a node.
-pub(crate) async fn first_token(db: &Db, node_name: &str) -> Result<String> {
+pub(crate) async fn first_token(db: &Db, folder: &mut DataFolder, node_name: &str) -> Result<()> {
     let event = NewEvent::new("token.created", "system", format!("First admin token of node {node_name}"));
-    let (_, token) = db.create_token(&format!("admin@{node_name}"), Role::Admin, None, event).await?;
-    Ok(token)
+    let (made, token) = db.create_token(&format!("admin@{node_name}"), Role::Admin, None, event).await?;
+    folder.write_token(made.id, &token)
 }
 
 /// Written beside and renamed, so that a reader sees the old or the new, and nobody else ever a byte of it.
@@ -122,7 +136,9 @@ fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
         let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         out.write_all(bytes)?;
         out.sync_all()?;
-        fs::rename(&beside, file)
+        fs::rename(&beside, file)?;
+        // The name too: a power cut must not bring the old one back.
+        fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     write().map_err(|error| io_error(file, error))
 }

@@ -10,7 +10,7 @@ use syncline_domain::{
 };
 use syncline_sandbox::{Package, Plugin, Sandbox};
 
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, settings};
 
 impl Engine {
     /// What a package says of itself and whether this host would take it. Runs and stores nothing.
@@ -42,6 +42,7 @@ impl Engine {
             );
             return Err(Error::conflict("plugin-version", message));
         }
+        settings::check_schema(&inspected.manifest)?;
         let bytes = Arc::new(package);
         let for_compiler = Arc::clone(&bytes);
         self.sandbox().load(&inspected.digest, async move || Ok(for_compiler.to_vec())).await?;

@@ -2,14 +2,21 @@
 //! are used.
 
 use serde_json::Value;
-use syncline_domain::plugin::{Manifest, PluginVersion};
+use syncline_domain::{
+    Failure,
+    plugin::{Manifest, PluginVersion},
+};
 
 use crate::{Error, Result};
+
+mod schema;
 
 /// Places that an answer names.
 const PLACES: usize = 10;
 /// How deep defaults are filled in: schemas can refer to themselves.
 const DEPTH: usize = 16;
+/// Defaults that are filled in, at most: a schema that refers to itself in several places grows without end.
+const DEFAULTS: usize = 10_000;
 
 /// Checks settings by the schema in the plugin's manifest and its limit.
 pub(crate) fn check(plugin: &PluginVersion, settings: &Value) -> Result<()> {
@@ -48,41 +55,74 @@ pub(crate) fn check_by(manifest: &Manifest, most: u64, settings: &Value) -> Resu
     Err(Error::invalid("sync-settings", message))
 }
 
+/// Checks the settings schema of a package before it is taken in: whatever it says, using it must come to an end.
+pub(crate) fn check_schema(manifest: &Manifest) -> Result<()> {
+    let refuse = |why: String| {
+        let message = format!("the settings schema of plugin {}: {why}; its author has to mend it", manifest.name);
+        Error::Failed(Failure::plugin("settings-schema", message))
+    };
+    schema::check(&manifest.settings_schema).map_err(refuse)?;
+    jsonschema::validator_for(&manifest.settings_schema).map_err(|error| refuse(error.to_string()))?;
+    text(manifest, &Value::Object(serde_json::Map::new())).map(drop)
+}
+
 /// What the plugin is given: defaults of the schema filled in, members sorted, no space between tokens.
 pub(crate) fn text(manifest: &Manifest, settings: &Value) -> Result<String> {
     let mut filled = settings.clone();
-    fill(&manifest.settings_schema, &manifest.settings_schema, &mut filled, DEPTH);
+    let schema = &manifest.settings_schema;
+    let mut left = DEFAULTS;
+    fill(schema, schema, &mut filled, DEPTH, &mut left).map_err(|TooMany| {
+        let message = format!(
+            "the settings schema of plugin {} has more than {DEFAULTS} defaults for these settings: its author has to \
+             make it smaller",
+            manifest.name
+        );
+        Error::Failed(Failure::plugin("settings-schema", message))
+    })?;
     // serde_json's maps are sorted by name.
     serde_json::to_string(&filled).map_err(Error::internal)
 }
 
-fn fill(root: &Value, schema: &Value, value: &mut Value, depth: usize) {
+/// More defaults than anybody needs.
+struct TooMany;
+
+fn fill(
+    root: &Value,
+    schema: &Value,
+    value: &mut Value,
+    depth: usize,
+    left: &mut usize,
+) -> Result<(), TooMany> {
     if depth == 0 {
-        return;
+        return Ok(());
     }
     let schema = resolve(root, schema);
     match value {
         Value::Object(members) => {
-            let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+            let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+                return Ok(());
+            };
             for (name, property) in properties {
                 if !members.contains_key(name)
                     && let Some(default) = property.get("default")
                 {
+                    *left = left.checked_sub(1).ok_or(TooMany)?;
                     members.insert(name.clone(), default.clone());
                 }
                 if let Some(member) = members.get_mut(name) {
-                    fill(root, property, member, depth - 1);
+                    fill(root, property, member, depth - 1, left)?;
                 }
             }
         }
         Value::Array(items) => {
-            let Some(of) = schema.get("items") else { return };
+            let Some(of) = schema.get("items") else { return Ok(()) };
             for item in items {
-                fill(root, of, item, depth - 1);
+                fill(root, of, item, depth - 1, left)?;
             }
         }
         _ => {}
     }
+    Ok(())
 }
 
 /// Follows a reference into the same schema; others stay as they are.
@@ -117,6 +157,18 @@ mod tests {
         let wanted = r#"{"rules":[{"more":{"stage":3},"stage":0},{"stage":0}],"z":true}"#;
         assert_eq!(text(&manifest, &given).unwrap(), wanted);
         assert_eq!(text(&manifest, &json!({})).unwrap(), r#"{"rules":[],"z":false}"#);
+    }
+
+    #[test]
+    fn a_schema_that_grows_without_end_is_refused_at_upload() {
+        let name = |number: u8| (format!("p{number}"), json!({ "$ref": "#", "default": {} }));
+        let properties: serde_json::Map<_, _> = (0..10).map(name).collect();
+        let error = check_schema(&manifest(json!({ "properties": properties }))).unwrap_err().to_string();
+        assert!(error.contains("defaults"), "{error}");
+        let error = check_schema(&manifest(json!({ "allOf": [{ "$ref": "#" }] }))).unwrap_err().to_string();
+        assert!(error.contains("itself"), "{error}");
+        let error = check_schema(&manifest(json!({ "type": 7 }))).unwrap_err().to_string();
+        assert!(error.contains("schema"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,12 @@
 //!
 //! For authors of plugins. What it finds is what a run would find; with `apply` it is what a run would do.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use syncline_domain::{
@@ -67,8 +72,8 @@ pub struct TryReport {
 pub async fn try_out(what: TryOut, clock: Arc<dyn Clock>) -> Result<TryReport> {
     let package = Sandbox::inspect(&what.package)?;
     let manifest = package.manifest;
-    let control = Arc::new(Control::new(Duration::from_secs(365 * 24 * 3_600)));
-    let journal = Arc::new(Journal::new(Arc::clone(&clock), Arc::clone(&control)));
+    let control = Arc::new(Control::new(Instant::now(), Duration::from_secs(365 * 24 * 3_600)));
+    let journal = Arc::new(Journal::keeping_all(Arc::clone(&clock), Arc::clone(&control)));
     let sandbox = Sandbox::new(SandboxConfig {
         cache: None,
         allocation: Allocation::OnDemand,
@@ -123,8 +128,7 @@ async fn road(job: &FileJob, apply: bool, report: &mut TryReport) -> Result<()> 
     if apply && report.excesses.is_empty() {
         report.targets = job.apply(difference).await?;
     } else {
-        job.record_planned(&difference);
-        report.targets = difference.planned();
+        report.targets = job.record_planned(difference).await?;
     }
     Ok(())
 }

@@ -58,17 +58,17 @@ pub struct Control {
 }
 
 impl Control {
-    /// May go on for as long as `lease`.
-    pub fn new(lease: Duration) -> Self {
+    /// May go on for as long as `lease`, which was asked for at `asked`.
+    pub fn new(asked: Instant, lease: Duration) -> Self {
         let (stopper, signal) = StopSignal::new();
         let control = Self {
             stop: AtomicU8::new(0),
             stopper,
             signal,
-            begun: Instant::now(),
+            begun: asked,
             lease_ends: AtomicU64::new(0),
         };
-        control.renew(control.begun, lease);
+        control.renew(asked, lease);
         control
     }
 
@@ -131,6 +131,14 @@ impl Worker {
         }
     }
 
+    /// Unless another attempt of the run has begun here meanwhile, after a lease that was lost.
+    fn forget(&self, run: RunId, control: &Arc<Control>) {
+        let mut running = self.running.lock();
+        if running.get(&run).is_some_and(|one| Arc::ptr_eq(one, control)) {
+            running.remove(&run);
+        }
+    }
+
     fn stop_all(&self) {
         for control in self.running.lock().values() {
             control.stop(Stop::NodeStopping);
@@ -148,11 +156,12 @@ impl Engine {
             // Before looking: what arrives between looking and waiting must wake.
             woken.as_mut().enable();
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            let asked = Instant::now();
             match self.db().claim_run(self.config().lease).await {
                 Ok(Some(claim)) => {
                     let engine = self.clone();
                     self.inner.tasks.spawn(async move {
-                        engine.attempt(claim).await;
+                        engine.attempt(claim, asked).await;
                         drop(slot);
                         engine.wake();
                     });
@@ -173,7 +182,7 @@ impl Engine {
         self.inner.worker.stop_all();
     }
 
-    async fn attempt(&self, claim: Claim) {
+    async fn attempt(&self, claim: Claim, asked: Instant) {
         let run = claim.run.id;
         match self.requeued_with_other_locks(&claim).await {
             Ok(false) => {}
@@ -182,7 +191,7 @@ impl Engine {
                 tracing::debug!(%run, %error, "Locks could not be looked up again; the run will say why")
             }
         }
-        let control = Arc::new(Control::new(self.config().lease));
+        let control = Arc::new(Control::new(asked, self.config().lease));
         self.inner.worker.running.lock().insert(run, Arc::clone(&control));
         if self.is_stopping() {
             control.stop(Stop::NodeStopping);
@@ -201,7 +210,7 @@ impl Engine {
             tracing::error!(%run, %error, "The ending of a run could not be written; it will be taken up again");
         }
         heart.abort();
-        self.inner.worker.running.lock().remove(&run);
+        self.inner.worker.forget(run, &control);
     }
 
     /// A run waits with the locks that its sync needed when it was queued. If the sync was changed since, it goes back and
@@ -253,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_stop_holds() {
-        let control = Control::new(Duration::from_secs(60));
+        let control = Control::new(Instant::now(), Duration::from_secs(60));
         assert!(control.keep_going().is_ok());
         control.stop(Stop::Cancelled);
         control.stop(Stop::NodeStopping);
@@ -263,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_nobody_renewed_stops_by_itself() {
-        let control = Control::new(Duration::ZERO);
+        let control = Control::new(Instant::now(), Duration::ZERO);
         assert_eq!(control.stopped(), Some(Stop::LeaseLost));
         control.renew(Instant::now(), Duration::from_secs(60));
         assert_eq!(control.stopped(), None);

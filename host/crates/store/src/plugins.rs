@@ -170,7 +170,8 @@ impl Db {
         Ok(())
     }
 
-    /// Removes a version. [`Error::InUse`] if syncs name the plugin and this version is enabled or the only one.
+    /// Removes a version. [`Error::InUse`] if syncs name the plugin and this version is enabled or the only one, or if a
+    /// run under way goes by it.
     pub async fn remove_plugin(&self, digest: &str, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
@@ -183,6 +184,14 @@ impl Db {
             if !by.is_empty() {
                 return Err(Error::InUse { what: "plugin", name: plugin.name.to_string(), by });
             }
+        }
+        let under_way = sql("SELECT id FROM runs
+            WHERE plugin_digest = $1 AND state IN ('claimed', 'running', 'cancelling')");
+        let rows = under_way.bind(digest).rows(&mut tx).await?;
+        if !rows.is_empty() {
+            let id = |row: &Row| Ok(format!("run {}", row.of("runs", "id").get::<String>("id")?));
+            let by = rows.iter().map(id).collect::<Result<Vec<_>>>()?;
+            return Err(Error::InUse { what: "plugin", name: plugin.name.to_string(), by });
         }
         sql("DELETE FROM plugins WHERE digest = $1").bind(digest).execute(&mut tx).await?;
         tx.event(event);

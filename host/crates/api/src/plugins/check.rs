@@ -36,7 +36,7 @@ pub(crate) struct PackageReport {
     responses(
         (status = 200, description = "It would be taken", body = PackageReport),
         (status = 422, description = "It would be refused: `failure` says why and whose fault it is",
-            body = crate::Problem, content_type = "application/problem+json"),
+            body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = ["viewer"])),
 )]

@@ -2,11 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
-use syncline_domain::{
-    Name,
-    ids::RunId,
-    run::RunMode,
-};
+use syncline_domain::{Name, ids::RunId, run::RunMode};
 use syncline_engine::{Engine, runs::StartRun};
 
 use super::under_way;

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::{Request, header};
 use serde_json::{Value, json};
+use wasm_encoder::ComponentSection as _;
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::{ManglingAndAbi, Resolve};
 

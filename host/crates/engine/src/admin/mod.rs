@@ -65,6 +65,7 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// The folder, if it is one.
     fn folder(&self) -> Result<DataFolder> {
+        crate::refuse_embedded_url(self.database)?;
         if !self.data.join(DataFolder::IDENTITY).is_file() {
             let message = format!(
                 "{} is no data folder of a server: {} is missing there",
@@ -101,26 +102,26 @@ impl Place<'_> {
     }
 }
 
-/// Makes an admin token, writes it to the folder's `admin.token` (mode 0600) and ends those that it replaces.
+/// Makes an admin token, writes it to the folder's `admin.token` (mode 0600) and ends the one that it replaces.
 pub async fn replace_token(place: &Place<'_>) -> Result<PathBuf> {
-    let folder = place.folder()?;
+    let mut folder = place.folder()?;
     place.must_be_current().await?;
     let db = place.open_with(&folder, existing_key(&folder)?).await?;
-    let done = replace_token_in(&db, &folder).await;
+    let done = replace_token_in(&db, &mut folder).await;
     db.close().await;
     done.map(|()| folder.token_file())
 }
 
-async fn replace_token_in(db: &Db, folder: &DataFolder) -> Result<()> {
+async fn replace_token_in(db: &Db, folder: &mut DataFolder) -> Result<()> {
     let nodes = db.nodes().await?;
     let node_name = nodes.iter().find(|node| node.id == folder.node).map_or("syncline", |node| &node.name);
     let name = format!("admin@{node_name}");
-    let replaced: Vec<_> = db.tokens().await?.into_iter().filter(|token| token.name == name).collect();
+    let replaced = db.tokens().await?.into_iter().find(|token| Some(token.id) == folder.token);
     let event = |kind: &str, message: String| NewEvent::new(kind, "system", message).level(LogLevel::Warn);
     let message = format!("Admin token {name:?} was replaced by a command on the data folder");
-    let (_, token) = db.create_token(&name, Role::Admin, None, event("token.created", message)).await?;
-    folder.write_token(&token)?;
-    for old in replaced {
+    let (made, token) = db.create_token(&name, Role::Admin, None, event("token.created", message)).await?;
+    folder.write_token(made.id, &token)?;
+    if let Some(old) = replaced {
         let message = format!("Token {} was revoked: it was replaced", old.id);
         db.remove_token(old.id, event("token.removed", message)).await?;
     }

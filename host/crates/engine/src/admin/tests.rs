@@ -18,12 +18,12 @@ fn secret() -> Name {
 
 /// A data folder as a server leaves it: with a node, an admin token and a secret.
 async fn folder(data: &Path) -> String {
-    let folder = DataFolder::open(data, &SystemClock).unwrap();
+    let mut folder = DataFolder::open(data, &SystemClock).unwrap();
     let db = place(data).open_with(&folder, folder.key().unwrap()).await.unwrap();
     db.touch_node(folder.node, "north", "0.1.0").await.unwrap();
     let event = || NewEvent::new("test", "test", "");
-    let (_, token) = db.create_token("admin@north", Role::Admin, None, event()).await.unwrap();
-    folder.write_token(&token).unwrap();
+    let (made, token) = db.create_token("admin@north", Role::Admin, None, event()).await.unwrap();
+    folder.write_token(made.id, &token).unwrap();
     db.put_secret(&secret(), b"hush", "", event()).await.unwrap();
     db.close().await;
     token

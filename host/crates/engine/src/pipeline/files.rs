@@ -188,12 +188,18 @@ impl FileJob {
         TargetResult { target: target.clone(), counts: Counts::default(), failure: Some(failure) }
     }
 
-    /// Writes the difference down as it is, for a preview or a held run.
-    pub fn record_planned(&self, difference: &Difference) {
-        let mut operations = difference.operations().peekable();
-        while operations.peek().is_some() {
-            self.journal.planned(operations.by_ref().take(BATCH).collect());
-        }
+    /// Writes the difference down as it is, for a preview or a held run, and tells what would be done.
+    pub async fn record_planned(&self, difference: Difference) -> Result<Vec<TargetResult>> {
+        let journal = Arc::clone(&self.journal);
+        let recorded = blocking(move || {
+            let mut operations = difference.operations().peekable();
+            while operations.peek().is_some() {
+                journal.planned(operations.by_ref().take(BATCH).collect())?;
+            }
+            drop(operations);
+            Ok(difference.planned())
+        });
+        recorded.await
     }
 
     /// The host makes it so, and looks again.
@@ -241,8 +247,7 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
         outcome.excesses.clear();
     }
     if run.mode == RunMode::Preview || !outcome.excesses.is_empty() {
-        job.record_planned(&difference);
-        outcome.targets = difference.planned();
+        outcome.targets = job.record_planned(difference).await?;
         outcome.counts = sum(&outcome.targets);
         if run.mode == RunMode::Preview {
             say_excesses(&work.journal, &outcome);
@@ -387,8 +392,8 @@ async fn open_target(engine: &Engine, record: StoreRecord) -> JobTarget {
 /// Leaves of the difference only what failed or was not reached in an earlier run.
 async fn keep_failed(work: &Work<'_>, difference: &mut Difference, earlier: RunId) -> Result<()> {
     let run = work.engine.db().run(earlier).await?;
-    if run.targets.is_empty() {
-        // The earlier run failed before it had a difference: everything failed.
+    if run.targets.is_empty() || !run.excesses.is_empty() {
+        // The earlier run failed before it had a difference, or was held and rejected: nothing of it was done.
         return Ok(());
     }
     let failed = work.engine.db().failed_operations(earlier).await?;

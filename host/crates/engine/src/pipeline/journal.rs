@@ -26,6 +26,9 @@ use crate::worker::Control;
 /// Things passed over are reported one by one up to this number, then counted.
 const PASSED_OVER_LINES: u64 = 100;
 
+/// Planned operations that wait to be written, at most.
+const MOST_WAITING: usize = 100_000;
+
 /// Collects what a run leaves behind.
 pub struct Journal {
     clock: Arc<dyn Clock>,
@@ -38,11 +41,17 @@ pub struct Journal {
     scanned: AtomicU64,
     bytes: AtomicU64,
     passed_over: AtomicU64,
+    most_waiting: usize,
 }
 
 impl Journal {
-    /// An empty journal of an attempt under `control`.
+    /// An empty journal of an attempt under `control`, which somebody writes down from time to time.
     pub fn new(clock: Arc<dyn Clock>, control: Arc<Control>) -> Self {
+        Self { most_waiting: MOST_WAITING, ..Self::keeping_all(clock, control) }
+    }
+
+    /// An empty journal that keeps all in memory until it is taken.
+    pub fn keeping_all(clock: Arc<dyn Clock>, control: Arc<Control>) -> Self {
         Self {
             clock,
             control,
@@ -54,6 +63,7 @@ impl Journal {
             scanned: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             passed_over: AtomicU64::new(0),
+            most_waiting: usize::MAX,
         }
     }
 
@@ -81,10 +91,16 @@ impl Journal {
         progress.bytes_total = bytes;
     }
 
-    /// Takes operations of a difference that is not carried out.
-    pub fn planned(&self, mut operations: Vec<Operation>) {
+    /// Takes operations of a difference that is not carried out. Waits, on a thread that may, while much is still to be
+    /// written: a difference of millions of files is not held in memory twice.
+    pub fn planned(&self, mut operations: Vec<Operation>) -> Result<(), Failure> {
+        while self.operations.lock().len() >= self.most_waiting {
+            self.control.keep_going()?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.progress.lock().operations_total += operations.len() as u64;
         self.operations.lock().append(&mut operations);
+        Ok(())
     }
 
     /// Things passed over so far.
@@ -105,6 +121,16 @@ impl Journal {
         (std::mem::take(&mut *self.lines.lock()), std::mem::take(&mut *self.operations.lock()))
     }
 
+    /// Before what has come since.
+    fn put_back(&self, mut lines: Vec<LogLine>, mut operations: Vec<Operation>) {
+        let mut later = self.lines.lock();
+        lines.append(&mut later);
+        *later = lines;
+        let mut later = self.operations.lock();
+        operations.append(&mut later);
+        *later = operations;
+    }
+
     /// How far the run has come.
     pub fn progress(&self) -> (Progress, Counts) {
         let counts = *self.counts.lock();
@@ -120,14 +146,20 @@ impl Journal {
         (progress, Counts { bytes: self.bytes.load(Relaxed), ..counts })
     }
 
-    /// Writes what was collected since the last call.
+    /// Writes what was collected since the last call. What cannot be written is kept for the next one.
     pub async fn flush(&self, db: &Db, claim: &Claim) -> Result<(), syncline_store::Error> {
         let (lines, operations) = self.take();
-        if !lines.is_empty() {
-            db.append_log(claim, &lines).await?;
+        if !lines.is_empty()
+            && let Err(error) = db.append_log(claim, &lines).await
+        {
+            self.put_back(lines, operations);
+            return Err(error);
         }
-        if !operations.is_empty() {
-            db.append_operations(claim, &operations).await?;
+        if !operations.is_empty()
+            && let Err(error) = db.append_operations(claim, &operations).await
+        {
+            self.put_back(Vec::new(), operations);
+            return Err(error);
         }
         let (progress, counts) = self.progress();
         db.save_progress(claim, &progress, &counts, &[]).await

@@ -21,7 +21,7 @@ use syncline_domain::{
     guard::{Excess, Size},
     log::LogLevel,
     plugin::{PluginState, PluginVersion},
-    run::{Counts, Ending, Run, RunState, TargetResult},
+    run::{Counts, Ending, Run, RunMode, RunState, TargetResult},
     sync::Sync,
 };
 use syncline_store::Claim;
@@ -102,10 +102,20 @@ pub async fn attempt(engine: &Engine, claim: &Claim, control: &Arc<Control>) -> 
         );
     }
     journal.close();
-    if let Err(error) = journal.flush(engine.db(), claim).await {
-        lost_journal(claim, control, &error);
-    }
+    last_flush(engine, claim, control, &journal).await;
     outcome
+}
+
+/// Worth some patience: operations that are not written down are not tried again.
+async fn last_flush(engine: &Engine, claim: &Claim, control: &Control, journal: &Journal) {
+    while let Err(error) = journal.flush(engine.db(), claim).await {
+        lost_journal(claim, control, &error);
+        let passes = matches!(error, syncline_store::Error::Database(_));
+        if !passes || control.stopped() == Some(Stop::LeaseLost) {
+            return;
+        }
+        tokio::time::sleep(FLUSH).await;
+    }
 }
 
 fn lost_journal(claim: &Claim, control: &Control, error: &syncline_store::Error) {
@@ -170,7 +180,10 @@ impl Engine {
             tracing::warn!(run = %run.id, sync = %run.sync, "This node lost its lease on a run and leaves it alone");
             return Ok(());
         }
-        self.count_strike(&outcome).await?;
+        if let Err(error) = self.count_strike(&outcome).await {
+            // What was done must be written down all the same.
+            tracing::error!(run = %run.id, %error, "A strike of a plugin could not be counted");
+        }
         let ending = self.ending(claim, stop, outcome);
         let event = event_of(&run, &ending);
         self.write_ending(claim, control, &ending, &[event]).await
@@ -242,7 +255,11 @@ impl Engine {
                 ending.reason = Some(held_reason(&outcome.excesses));
                 ending.excesses = outcome.excesses;
             }
-            (_, None) if whole => ending.cursor = outcome.cursor,
+            // A preview wrote nothing, and a retry only what had failed: the cursor stands for a whole difference.
+            (_, None) if whole && claim.run.mode == RunMode::Apply && claim.run.retry_of.is_none() => {
+                ending.cursor = outcome.cursor;
+            }
+            (_, None) if whole => {}
             (_, None) => ending.state = RunState::Partial,
         }
         ending

@@ -248,7 +248,7 @@ async fn tell(tx: &mut Tx, waiting: &Waiting, reason: &str) -> Result<()> {
 /// Writes the claim; `None` if the run was cancelled since it was chosen, which PostgreSQL lets happen in between.
 async fn take(
     tx: &mut Tx,
-    chosen: Waiting,
+    mut chosen: Waiting,
     node: NodeId,
     lease: Duration,
     now: Timestamp,
@@ -268,6 +268,8 @@ async fn take(
     let query = sql("INSERT INTO run_attempts (run, attempt, node, started_at, state)
         VALUES ($1, $2, $3, $4, 'claimed')");
     query.bind(run.id).bind(run.attempt).bind(node).bind(now).execute(tx).await?;
+    // By their bytes, as a run asks for them: a database sorts by the rules of some language.
+    chosen.locks.sort_by(|a, b| a.resource.cmp(&b.resource));
     let allowed: u32 = row.unsigned::<u32>("max_attempts")? + row.unsigned::<u32>("uncounted")?;
     Ok(Some(Claim {
         attempts_left: allowed.saturating_sub(run.attempt),
