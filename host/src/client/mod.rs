@@ -5,6 +5,7 @@
 
 mod http;
 mod listing;
+mod policy_answers;
 mod progress;
 mod summary;
 

@@ -1,4 +1,5 @@
-//! `syncline plugin check` and `try`: a package looked at and run on this machine, without a server.
+//! `syncline plugin check` and `try`: a package looked at and run on this machine, without a server. What a policy plugin
+//! answers is printed by [`super::policy_answers`].
 
 use std::{
     fs,
@@ -8,20 +9,28 @@ use std::{
 
 use clap::Args;
 use serde_json::{Value, json};
-use syncline_domain::{Failure, Name, clock::SystemClock, log::LogLevel};
+use syncline_domain::{
+    Failure, Name,
+    clock::SystemClock,
+    log::{LogLevel, LogLine},
+    plugin::{DEVICE_POLICY, Manifest},
+};
 use syncline_engine::{
     Engine, Error,
-    try_out::{self, TryOut, TryReport},
+    try_out::{
+        self, TryOut, TryReport,
+        policy::{TryPolicy, try_policy},
+    },
 };
 
-use super::{plugin, run::level, summary};
+use super::{plugin, policy_answers, run::level, summary};
 use crate::{
     args,
     outcome::{CliError, Exit, Result},
     output::{Output, bytes, fields, list, plain},
 };
 
-/// A package run on folders.
+/// A package run on folders, or asked about a device.
 #[derive(Debug, Args)]
 pub struct Try {
     /// The package, a .wasm file
@@ -32,6 +41,11 @@ pub struct Try {
     /// A folder to fill, under the name that the plugin sees; can be repeated
     #[arg(long = "target", value_name = "NAME=DIR", value_parser = named_folder)]
     targets: Vec<(Name, PathBuf)>,
+    /// What a plugin that decides for devices is asked: an object of `applications`, `facts`, `users` and `explain`
+    #[arg(
+        long, value_name = "JSON|@FILE", value_parser = args::json, conflicts_with_all = ["sources", "targets", "apply"]
+    )]
+    request: Option<Value>,
     /// Settings
     #[arg(long, value_name = "JSON|@FILE", value_parser = args::json, default_value = "{}")]
     settings: Value,
@@ -71,6 +85,9 @@ pub fn check(file: &Path, out: Output) -> Result<Exit> {
                 ("size", bytes(package.size)),
                 ("digest", package.digest.clone()),
             ]))?;
+            if manifest.world == DEVICE_POLICY {
+                out.line(format!("\nGiven of a device: {}", given(manifest)))?;
+            }
             out.line(format!("\n{}\n\nThis version of Syncline takes it.", plugin::wants(&manifest.wants)))?;
             Ok(Exit::Ok)
         }
@@ -85,22 +102,45 @@ pub fn check(file: &Path, out: Output) -> Result<Exit> {
     }
 }
 
-/// Runs a package on folders and shows the difference that it makes, or would make.
+/// Runs a package on folders and shows the difference that it makes, or would make; or asks it about a device and shows
+/// what it answers.
 pub fn try_out(what: Try, out: Output) -> Result<Exit> {
-    let package = read(&what.file)?;
-    let apply = what.apply;
-    let what =
-        TryOut { package, sources: what.sources, targets: what.targets, settings: what.settings, apply };
+    let Try { file, sources, targets, request, settings, apply } = what;
+    let package = read(&file)?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| CliError::failed(format!("no threads can be started: {error}")))?;
-    let report = runtime.block_on(try_out::try_out(what, Arc::new(SystemClock))).map_err(Error::into_failure);
-    match report {
-        Ok(report) => show(&report, apply, out),
-        Err(failure) if out.is_json() => {
-            out.line(json!({ "failure": failure }))?;
-            Ok(Exit::Failed)
-        }
-        Err(failure) => Err(failed(&failure)),
+    let clock = Arc::new(SystemClock);
+    if let Some(request) = request {
+        let what = TryPolicy { package, request, settings };
+        let report = runtime.block_on(try_policy(what, clock)).map_err(Error::into_failure);
+        return report
+            .map_or_else(|failure| refused(&failure, out), |report| policy_answers::show(&report, out));
+    }
+    let world = Engine::inspect_package(&package).map(|package| package.manifest.world);
+    if world.is_ok_and(|world| world == DEVICE_POLICY) {
+        return Err(CliError::usage(format!(
+            "{} is of world {DEVICE_POLICY}: say with --request what it is asked about a device",
+            file.display()
+        )));
+    }
+    let what = TryOut { package, sources, targets, settings, apply };
+    let report = runtime.block_on(try_out::try_out(what, clock)).map_err(Error::into_failure);
+    report.map_or_else(|failure| refused(&failure, out), |report| show(&report, apply, out))
+}
+
+fn refused(failure: &Failure, out: Output) -> Result<Exit> {
+    if out.is_json() {
+        out.line(json!({ "failure": failure }))?;
+        return Ok(Exit::Failed);
+    }
+    Err(failed(failure))
+}
+
+/// What was logged, for people.
+pub(super) fn note_log(log: &[LogLine], out: Output) {
+    for line in log.iter().filter(|line| line.level >= LogLevel::Info) {
+        let fields: String = line.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        out.note(format!("{:<5} {}", level(line.level), plain(&format!("{}{fields}", line.message))));
     }
 }
 
@@ -117,10 +157,7 @@ fn show(report: &TryReport, apply: bool, out: Output) -> Result<Exit> {
         out.line(json)?;
         return Ok(exit);
     }
-    for line in report.log.iter().filter(|line| line.level >= LogLevel::Info) {
-        let fields: String = line.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        out.note(format!("{:<5} {}", level(line.level), plain(&format!("{}{fields}", line.message))));
-    }
+    note_log(&report.log, out);
     let shown = &report.operations[..report.operations.len().min(SHOWN)];
     out.line(summary::operations(shown))?;
     if let Some(more) = report.operations.len().checked_sub(SHOWN).filter(|more| *more > 0) {
@@ -134,6 +171,15 @@ fn show(report: &TryReport, apply: bool, out: Output) -> Result<Exit> {
         Some(failure) => Err(failed(failure)),
         None => Ok(exit),
     }
+}
+
+/// What a policy plugin is given of a device, in words.
+fn given(manifest: &Manifest) -> String {
+    let users = manifest.users.then_some("its users with their key sets");
+    let applications =
+        if manifest.whole_device { "all applications in one call" } else { "its applications, one a call" };
+    let facts = manifest.facts.iter().map(String::as_str);
+    list(facts.chain(users).chain([applications]))
 }
 
 fn failed(failure: &Failure) -> CliError {

@@ -16,7 +16,7 @@ use crate::{
     component::{self, Imports},
     manifest::Manifest,
     module, note,
-    project::Project,
+    project::{DEVICE_POLICY, Project},
     say,
 };
 
@@ -73,8 +73,10 @@ pub(crate) fn make(folder: &Path, options: &Options) -> Result<Package> {
     let module = fs::read(compile(&project, &compiler, options)?).context("reading what cargo built")?;
     let world = component::world(&module)?.with_context(|| {
         format!(
-            "the library {} holds no plugin: end src/lib.rs with `syncline_plugin::export!(YourPlugin);`",
-            project.library
+            "the library {} holds no plugin: end src/lib.rs with `syncline_plugin::export!(YourPlugin);`, or with \
+             `syncline_plugin::export!({}: YourPlugin);`",
+            project.library,
+            project.world
         )
     })?;
     if world.name != project.world {
@@ -100,6 +102,7 @@ pub(crate) fn make(folder: &Path, options: &Options) -> Result<Package> {
         licence: project.licence,
         settings_schema: schema.unwrap_or_else(|| serde_json::json!({ "type": "object" })),
         wants: project.wants,
+        asks: project.asks,
     };
     let bytes = manifest.put_into(component)?;
     wasmparser::Validator::new().validate_all(&bytes).context("the package is not valid")?;
@@ -192,6 +195,9 @@ fn describe(package: &Package, output: &Path) -> Result<()> {
 
 /// What an administrator will be asked for.
 pub(crate) fn describe_wants(manifest: &Manifest) -> Result<()> {
+    if manifest.world == DEVICE_POLICY {
+        say(format_args!("  given    {}", manifest.asks))?;
+    }
     if manifest.wants.is_empty() {
         return say("  wants    nothing");
     }

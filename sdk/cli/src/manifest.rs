@@ -33,6 +33,34 @@ pub(crate) struct Manifest {
     pub(crate) settings_schema: serde_json::Value,
     #[serde(default)]
     pub(crate) wants: Vec<Want>,
+    /// What it is given of a device.
+    #[serde(flatten)]
+    pub(crate) asks: Asks,
+}
+
+/// What a plugin of world `device-policy` is given of a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asks {
+    /// Names of facts, such as `os.type`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) facts: Vec<String>,
+    /// Users with their key sets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) users: bool,
+    /// All applications of a device in one call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) whole_device: bool,
+}
+
+impl std::fmt::Display for Asks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let users = self.users.then_some("the users with their key sets");
+        let whole = self.whole_device.then_some("all applications in one call");
+        let facts = self.facts.iter().map(String::as_str);
+        let all: Vec<_> = facts.chain(users).chain(whole).collect();
+        f.write_str(if all.is_empty() { "its applications, one a call" } else { "" })?;
+        f.write_str(&all.join(", "))
+    }
 }
 
 /// A capability that a plugin asks for.
@@ -131,6 +159,7 @@ mod tests {
                 allow: vec!["prune".to_owned()],
                 reason: "tidies up".to_owned(),
             }],
+            asks: Asks::default(),
         }
     }
 
@@ -153,6 +182,18 @@ mod tests {
             let error = Manifest::read_from(bytes).unwrap_err().to_string();
             assert!(error.contains("syncline-plugin build"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_of_a_device_is_in_the_manifest_only_where_it_is_asked() {
+        let plain = serde_json::to_value(manifest("a")).unwrap();
+        assert!(plain.get("facts").is_none() && plain.get("users").is_none());
+        assert_eq!(Asks::default().to_string(), "its applications, one a call");
+        let asks = Asks { facts: vec!["os.type".to_owned()], users: true, whole_device: false };
+        assert_eq!(asks.to_string(), "os.type, the users with their key sets");
+        let json = serde_json::to_value(Manifest { asks: asks.clone(), ..manifest("a") }).unwrap();
+        assert_eq!(json["facts"], serde_json::json!(["os.type"]));
+        assert_eq!(serde_json::from_value::<Manifest>(json).unwrap().asks, asks);
     }
 
     #[test]

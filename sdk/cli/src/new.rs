@@ -31,6 +31,8 @@ enum World {
     /// Says which files should stand on distribution servers.
     #[default]
     FileSync,
+    /// Decides what devices should hold.
+    DevicePolicy,
 }
 
 /// Files of a project of world `file-sync`: path and text.
@@ -42,14 +44,25 @@ const FILE_SYNC: [(&str, &str); 5] = [
     (".gitignore", "/target\n/*.wasm\n"),
 ];
 
+/// Files of a project of world `device-policy`.
+const DEVICE_POLICY: [(&str, &str); 6] = [
+    ("Cargo.toml", include_str!("../template/device-policy/Cargo.toml.in")),
+    ("src/lib.rs", include_str!("../template/device-policy/lib.rs.in")),
+    ("README.md", include_str!("../template/device-policy/README.md.in")),
+    ("settings.json", include_str!("../template/device-policy/settings.json.in")),
+    ("request.json", include_str!("../template/device-policy/request.json.in")),
+    (".gitignore", "/target\n/*.wasm\n"),
+];
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let name = args.name.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     check_name(name)?;
     check_crate_name(name)?;
     let sdk = find_sdk(args.sdk.as_deref())?;
     let sdk = sdk.to_str().with_context(|| format!("the path {} is not Unicode", sdk.display()))?;
-    let files = match args.world {
-        World::FileSync => FILE_SYNC,
+    let files: &[_] = match args.world {
+        World::FileSync => &FILE_SYNC,
+        World::DevicePolicy => &DEVICE_POLICY,
     };
     if args.name.exists() {
         bail!("{} is there already: choose another name, or remove it", args.name.display());

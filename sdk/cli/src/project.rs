@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 use serde::Deserialize;
 
-use crate::manifest::Want;
+use crate::manifest::{Asks, Want};
 
 /// A project, read and checked.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Project {
     pub(crate) licence: String,
     pub(crate) world: String,
     pub(crate) wants: Vec<Want>,
+    pub(crate) asks: Asks,
     /// Name of the library that becomes the plugin.
     pub(crate) library: String,
     /// Folders of all packages of the build that are not from a registry, with their names.
@@ -35,7 +36,16 @@ struct Section {
     name: Option<String>,
     #[serde(default)]
     wants: Vec<Want>,
+    #[serde(default)]
+    facts: Vec<String>,
+    #[serde(default)]
+    users: bool,
+    #[serde(default)]
+    whole_device: bool,
 }
+
+/// The world whose plugins are given something of devices.
+pub(crate) const DEVICE_POLICY: &str = "device-policy";
 
 const EXAMPLE: &str = "[package.metadata.syncline]\nworld = \"file-sync\"";
 
@@ -84,6 +94,9 @@ impl Project {
         let name = section.name.unwrap_or_else(|| package.name.to_string());
         check_name(&name)?;
         section.wants.iter().try_for_each(check_want)?;
+        let Section { facts, users, whole_device, .. } = section;
+        let asks = Asks { facts, users, whole_device };
+        check_asks(&section.world, &asks).context("in the table [package.metadata.syncline]")?;
         let local = metadata.packages.iter().filter(|one| one.source.is_none());
         let local = local.filter_map(|one| {
             Some((one.manifest_path.parent()?.as_std_path().to_owned(), one.name.to_string()))
@@ -96,6 +109,7 @@ impl Project {
             licence: package.license.clone().unwrap_or_default(),
             world: section.world,
             wants: section.wants,
+            asks,
             library: library.name.clone(),
             local: local.collect(),
         })
@@ -115,6 +129,25 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     )
 }
 
+/// Facts are named with 1 to 128 letters, digits and `._-/`, and only one world is given anything of devices.
+fn check_asks(world: &str, asks: &Asks) -> Result<()> {
+    if world != DEVICE_POLICY && *asks != Asks::default() {
+        bail!(
+            "`facts`, `users` and `whole_device` are for world {DEVICE_POLICY:?}, and this is one of {world:?}: take them out"
+        );
+    }
+    for (number, name) in asks.facts.iter().enumerate() {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+        if !(1..=128).contains(&name.len()) || !name.bytes().all(inner) {
+            bail!("{name:?} is no name of a fact: use 1 to 128 letters, digits, '.', '_', '-' and '/'");
+        }
+        if asks.facts[..number].contains(name) {
+            bail!("`facts` names {name:?} twice: leave one out");
+        }
+    }
+    Ok(())
+}
+
 fn check_want(want: &Want) -> Result<()> {
     if want.reason.trim().is_empty() {
         bail!(
@@ -128,6 +161,24 @@ fn check_want(want: &Want) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_policies_ask_for_facts_and_by_their_names() {
+        let asks = |facts: &[&str]| Asks {
+            facts: facts.iter().map(|fact| (*fact).to_owned()).collect(),
+            ..Asks::default()
+        };
+        assert!(check_asks(DEVICE_POLICY, &asks(&["os.type", "host.name"])).is_ok());
+        assert!(check_asks("file-sync", &asks(&[])).is_ok());
+        for (world, facts, words) in [
+            ("file-sync", &["os.type"][..], "take them out"),
+            (DEVICE_POLICY, &["os type"], "is no name of a fact"),
+            (DEVICE_POLICY, &["a", "a"], "twice"),
+        ] {
+            let error = check_asks(world, &asks(facts)).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 
     #[test]
     fn names_are_those_that_hosts_take() {

@@ -1,6 +1,8 @@
-//! `syncline-plugin test`: run a plugin in the host's sandbox and pipeline on folders of this machine.
+//! `syncline-plugin test`: run a plugin in the host's sandbox and pipeline on folders of this machine, or ask it about a
+//! device.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -13,21 +15,26 @@ use crate::{
     host::{self, Location},
 };
 
-/// Run a plugin on folders and print the difference that it would make.
+/// Run a plugin on folders and print the difference that it would make, or ask it about a device and print its answers.
 ///
-/// It runs as on a host: in the same sandbox, through the same pipeline. A project is built first.
+/// It runs as on a host: in the same sandbox, through the same pipeline. A project is built first. Plugins of world
+/// `file-sync` take --source and --target, those of world `device-policy` take --request.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a project, or a package.
     #[arg(default_value = ".", value_name = "PROJECT|FILE.wasm")]
     plugin: PathBuf,
     /// A folder to read, bound as a source. Can be given more than once, then with names. Without a name: `source`.
-    #[arg(long, required = true, value_name = "[NAME=]FOLDER")]
+    #[arg(long, required_unless_present = "request", value_name = "[NAME=]FOLDER")]
     source: Vec<String>,
     /// A folder to be filled. Can be given more than once, then with names. Without a name: `target`. Without any: an
     /// empty folder that is thrown away.
     #[arg(long, value_name = "[NAME=]FOLDER")]
     target: Vec<String>,
+    /// What is asked about a device: a file with a JSON object of `applications`, `facts`, `users` and `explain`. The README
+    /// of a new project has an example.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "target", "apply"])]
+    request: Option<PathBuf>,
     /// Settings: a JSON object, or a file with one.
     #[arg(long, default_value = "{}", value_name = "JSON|FILE")]
     settings: String,
@@ -46,14 +53,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let program = args.host.find().context(Location::MISSING)?;
     let scratch = tempfile::tempdir().context("making a temporary folder")?;
-    let sources = bindings(&args.source, "source")?;
-    let mut targets = bindings(&args.target, "target")?;
-    if targets.is_empty() {
-        let empty = scratch.path().join("target");
-        fs::create_dir(&empty)?;
-        targets.push(format!("target={}", empty.display()));
-    }
-    let settings = settings(&args.settings)?;
+    let settings = object("settings", &args.settings)?;
+    let on = match &args.request {
+        Some(file) => vec!["--request".into(), request(file)?],
+        None => folders(args, scratch.path())?,
+    };
     let package = if args.plugin.is_dir() {
         let package = build::make(&args.plugin, &args.options)?;
         let path = scratch.path().join(format!("{}.wasm", package.manifest.name));
@@ -63,19 +67,42 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         args.plugin.clone()
     };
     let mut command = Command::new(&program);
-    command.args(["plugin", "try"]).arg(package).arg("--settings").arg(settings);
-    for (option, folders) in [("--source", &sources), ("--target", &targets)] {
-        for folder in folders {
-            command.args([option, folder]);
-        }
-    }
-    if args.apply {
-        command.arg("--apply");
-    }
+    command.args(["plugin", "try"]).arg(package).arg("--settings").arg(settings).args(on);
     if args.json {
         command.arg("--json");
     }
     host::run(&program, &mut command)
+}
+
+/// The host's arguments for folders.
+fn folders(args: &Args, scratch: &Path) -> Result<Vec<OsString>> {
+    let sources = bindings(&args.source, "source")?;
+    let mut targets = bindings(&args.target, "target")?;
+    if targets.is_empty() {
+        let empty = scratch.join("target");
+        fs::create_dir(&empty)?;
+        targets.push(format!("target={}", empty.display()));
+    }
+    let mut on = Vec::new();
+    for (option, folders) in [("--source", sources), ("--target", targets)] {
+        for folder in folders {
+            on.extend([option.into(), folder.into()]);
+        }
+    }
+    if args.apply {
+        on.push("--apply".into());
+    }
+    Ok(on)
+}
+
+/// The host's argument for a request: the file, which can be larger than an argument, once it is known to hold an object.
+fn request(file: &Path) -> Result<OsString> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("reading the request from {}", file.display()))?;
+    parse("request", &text)?;
+    let mut argument = OsString::from("@");
+    argument.push(file);
+    Ok(argument)
 }
 
 /// Each as `NAME=FOLDER`, the folder absolute. A single one can do without a name.
@@ -101,17 +128,22 @@ fn bindings(given: &[String], default: &str) -> Result<Vec<String>> {
 }
 
 /// The text of a JSON object, given as such or as a file.
-fn settings(given: &str) -> Result<String> {
+fn object(what: &str, given: &str) -> Result<String> {
     let text = if given.trim_start().starts_with('{') {
         given.to_owned()
     } else {
-        fs::read_to_string(given).with_context(|| format!("reading the settings from {given:?}"))?
+        fs::read_to_string(given).with_context(|| format!("reading the {what} from {given:?}"))?
     };
-    let settings: serde_json::Value = serde_json::from_str(&text).context("the settings are no JSON")?;
-    if !settings.is_object() {
-        bail!("the settings are no JSON object");
+    Ok(parse(what, &text)?.to_string())
+}
+
+fn parse(what: &str, text: &str) -> Result<serde_json::Value> {
+    let value: serde_json::Value =
+        serde_json::from_str(text).with_context(|| format!("{what}: this is no JSON"))?;
+    if !value.is_object() {
+        bail!("{what}: this is no JSON object");
     }
-    Ok(settings.to_string())
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -142,6 +174,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("s.json");
         fs::write(&file, "{ \"a\": 1 }").unwrap();
+        let settings = |given: &str| object("settings", given);
         assert_eq!(settings(file.to_str().unwrap()).unwrap(), r#"{"a":1}"#);
         assert_eq!(settings(" {}").unwrap(), "{}");
         fs::write(&file, "[]").unwrap();

@@ -36,9 +36,11 @@
 //!
 //! # Where to look
 //!
-//! * [`FileSync`]: what a plugin of world `file-sync` implements. One trait a world.
-//! * [`desired`]: declaring files. [`stores`]: reading sources.
-//! * [`Failure`]: saying why something did not work. [`mod@log`], [`progress`], [`clock`]: the rest that a host offers.
+//! * [`FileSync`]: what a plugin of world `file-sync` implements. [`DevicePolicy`]: of world `device-policy`. One trait a world.
+//! * [`desired`]: declaring files. [`stores`]: reading sources. [`policy`]: deciding what devices hold. [`json`]: merging
+//!   settings, writing documents.
+//! * [`Failure`]: saying why something did not work. [`mod@log`]: telling operators. [`progress`], [`clock`]: the rest that a
+//!   host offers, but not to `device-policy`.
 //! * [`raw`]: the contract as generated, for what is not wrapped.
 //!
 //! # Tests
@@ -57,8 +59,10 @@ pub mod clock;
 pub mod desired;
 mod failure;
 mod file_sync;
+pub mod json;
 mod labels;
 pub mod log;
+pub mod policy;
 pub mod progress;
 pub mod raw;
 pub mod settings;
@@ -70,6 +74,9 @@ pub use failure::{Failure, FailureKind, Fault, Result};
 pub use file_sync::FileSyncAdapter;
 pub use file_sync::{FileSync, Outcome, Request};
 pub use labels::Labels;
+#[doc(hidden)]
+pub use policy::DevicePolicyAdapter;
+pub use policy::{Answer, Application, Device, DevicePolicy, Document, Verdict};
 pub use schemars;
 pub use serde;
 pub use serde_json;
@@ -84,12 +91,14 @@ pub mod prelude {
     pub use serde::Deserialize;
 
     pub use crate::{
-        Content, Failure, File, FileSync, Inventory, NoSettings, Outcome, Prune, Request, Result, Source,
-        Target, Tree, debug, error, info, sources, targets, trace, warn,
+        Answer, Application, Content, Device, DevicePolicy, Document, Failure, File, FileSync, Inventory,
+        NoSettings, Outcome, Prune, Request, Result, Source, Target, Tree, Verdict, debug, error, info,
+        sources, targets, trace, warn,
     };
 }
 
-/// Makes a type the plugin of this crate: `export!(Hello)` for a [`FileSync`]. Once in a crate.
+/// Makes a type the plugin of this crate: `export!(Hello)` for a [`FileSync`], `export!(device-policy: Hello)` for a
+/// [`DevicePolicy`]. Once in a crate.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -101,17 +110,34 @@ macro_rules! export {
         const _: () = {
             type Exported = $crate::FileSyncAdapter<$plugin>;
             $crate::raw::export_file_sync_world!(Exported with_types_in $crate::raw);
-
-            /// Run by `syncline-plugin build`, which then takes it out.
-            #[unsafe(no_mangle)]
-            extern "C" fn syncline_settings_schema() -> u64 {
-                $crate::settings::leak_schema::<<$plugin as $crate::FileSync>::Settings>()
-            }
+            $crate::export!(@schema <$plugin as $crate::FileSync>::Settings);
         };
         #[cfg(not(target_family = "wasm"))]
         const _: () = {
             const fn implements<P: $crate::FileSync>() {}
             implements::<$plugin>()
         };
+    };
+    (device-policy: $plugin:ty) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::DevicePolicyAdapter<$plugin>;
+            $crate::raw::device_policy::export_device_policy_world!(
+                Exported with_types_in $crate::raw::device_policy
+            );
+            $crate::export!(@schema <$plugin as $crate::DevicePolicy>::Settings);
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = {
+            const fn implements<P: $crate::DevicePolicy>() {}
+            implements::<$plugin>()
+        };
+    };
+    (@schema $settings:ty) => {
+        /// Run by `syncline-plugin build`, which then takes it out.
+        #[unsafe(no_mangle)]
+        extern "C" fn syncline_settings_schema() -> u64 {
+            $crate::settings::leak_schema::<$settings>()
+        }
     };
 }

@@ -1,5 +1,5 @@
 //! The contract as wit-bindgen generates it. The rest of this crate wraps it; use it directly only for what is not
-//! wrapped, or to see how the host answers what the wrappers never send.
+//! wrapped, or to see how the host answers what the wrappers never send. World `file-sync` first.
 
 #![allow(
     missing_docs,
@@ -20,3 +20,21 @@ wit_bindgen::generate!({
     default_bindings_module: "::syncline_plugin::raw",
     additional_derives: [PartialEq],
 });
+
+/// World `device-policy`. What it shares with `file-sync` is generated above, once.
+pub mod device_policy {
+    wit_bindgen::generate!({
+        world: "device-policy",
+        path: "wit",
+        runtime_path: "::syncline_plugin::wit_bindgen::rt",
+        pub_export_macro: true,
+        export_macro_name: "export_device_policy_world",
+        default_bindings_module: "::syncline_plugin::raw::device_policy",
+        additional_derives: [PartialEq],
+        with: {
+            "syncline:plugin/types@0.1.0": ::syncline_plugin::raw::syncline::plugin::types,
+            "syncline:plugin/log@0.1.0": ::syncline_plugin::raw::syncline::plugin::log,
+            "syncline:plugin/settings@0.1.0": ::syncline_plugin::raw::syncline::plugin::settings,
+        },
+    });
+}

@@ -7,6 +7,7 @@
 //! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
 //! * what a plugin declares: [`declaration`]
 //! * devices, their policies and what becomes of them: [`device`]
+//! * what a plugin decides for devices: [`policy`]
 //! * what happens: [`run`], [`operation`], [`guard`], [`event`], [`log`]
 //!
 //! Time is never read here: whatever needs it takes a [`jiff::Timestamp`] or a [`clock::Clock`].
@@ -25,6 +26,7 @@ pub mod operation;
 pub mod path;
 pub mod place;
 pub mod plugin;
+pub mod policy;
 pub mod run;
 pub mod schedule;
 pub mod secret;

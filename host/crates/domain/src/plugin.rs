@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Name};
 
+/// Name of the world that keeps files.
+pub const FILE_SYNC: &str = "file-sync";
+/// Name of the world that decides what devices should hold.
+pub const DEVICE_POLICY: &str = "device-policy";
+
 /// What a package says of itself: JSON in the component's custom section [`Manifest::SECTION`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +38,17 @@ pub struct Manifest {
     /// The capabilities that it asks for. A subset of what it imports.
     #[serde(default)]
     pub wants: Vec<Capability>,
+    /// World `device-policy`: names of the facts that it is given of a device, such as `os.type`. Each one makes more
+    /// inputs distinct.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<String>,
+    /// World `device-policy`: whether it is given the users of a device with their key sets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub users: bool,
+    /// World `device-policy`: whether it decides for all applications of a device in one call, rather than for each in a
+    /// call of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole_device: bool,
 }
 
 impl Manifest {
@@ -153,6 +169,23 @@ impl Default for SandboxLimits {
     }
 }
 
+impl SandboxLimits {
+    /// The limits that a plugin of this world begins with. Of one that decides what devices hold, a call is short, waits
+    /// for nothing and is made for very many devices.
+    pub fn for_world(world: &str) -> Self {
+        if world == DEVICE_POLICY {
+            return Self {
+                cpu_ms: 100,
+                wall_ms: 5_000,
+                call_bytes: 16 << 20,
+                calls: 10_000,
+                ..Self::default()
+            };
+        }
+        Self::default()
+    }
+}
+
 /// One version of a plugin, as installed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PluginVersion {
@@ -214,6 +247,17 @@ mod tests {
         assert!(!grant.covers(&want));
         assert_eq!(not_granted(std::slice::from_ref(&want), std::slice::from_ref(&grant)), [&want]);
         assert_eq!(allowed(&[want], std::slice::from_ref(&grant)), [grant]);
+    }
+
+    #[test]
+    fn a_manifest_without_what_other_worlds_say_stays_as_it_is() {
+        let json = serde_json::json!({
+            "name": "p", "version": "1.0.0", "world": "file-sync", "contract": "0.1.0", "description": "", "licence": "",
+            "settings_schema": {}, "wants": [],
+        });
+        let manifest: Manifest = serde_json::from_value(json.clone()).unwrap();
+        assert!(manifest.facts.is_empty() && !manifest.users && !manifest.whole_device);
+        assert_eq!(serde_json::to_value(manifest).unwrap(), json);
     }
 
     #[test]

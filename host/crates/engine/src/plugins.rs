@@ -55,7 +55,7 @@ impl Engine {
             state: PluginState::Installed,
             suspended: None,
             strikes: 0,
-            limits: SandboxLimits::default(),
+            limits: SandboxLimits::for_world(&world),
             installed_at: self.clock().now(),
             installed_by: actor.to_owned(),
             name,

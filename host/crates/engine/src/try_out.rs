@@ -1,6 +1,9 @@
 //! The road of a run on folders named on a command line: the same sandbox and pipeline, no server, no database.
 //!
-//! For authors of plugins. What it finds is what a run would find; with `apply` it is what a run would do.
+//! For authors of plugins. What it finds is what a run would find; with `apply` it is what a run would do. Plugins that
+//! decide what devices hold are asked by [`policy`].
+
+pub mod policy;
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +25,7 @@ use syncline_domain::{
     sync::{Compare, Verify},
 };
 use syncline_files::{FolderStore, Source, Target, digests::NoDigests};
-use syncline_sandbox::{Allocation, Sandbox, SandboxConfig};
+use syncline_sandbox::{Allocation, Plugin, Sandbox, SandboxConfig};
 
 use crate::{
     Result,
@@ -70,28 +73,19 @@ pub struct TryReport {
 
 /// Tries a plugin out.
 pub async fn try_out(what: TryOut, clock: Arc<dyn Clock>) -> Result<TryReport> {
-    let package = Sandbox::inspect(&what.package)?;
-    let manifest = package.manifest;
+    let limits = SandboxLimits::default();
+    let Ready { manifest, sandbox, plugin, settings } =
+        ready(&what.package, &what.settings, &limits, &clock).await?;
     let control = Arc::new(Control::new(Instant::now(), Duration::from_secs(365 * 24 * 3_600)));
     let journal = Arc::new(Journal::keeping_all(Arc::clone(&clock), Arc::clone(&control)));
-    let sandbox = Sandbox::new(SandboxConfig {
-        cache: None,
-        allocation: Allocation::OnDemand,
-        concurrency: 1,
-        clock: Arc::clone(&clock),
-    })?;
-    let bytes = what.package.clone();
-    let plugin = sandbox.load(&package.digest, async move || Ok(bytes)).await?;
-    let given = if what.settings.is_null() { serde_json::json!({}) } else { what.settings.clone() };
-    settings::check_by(&manifest, SandboxLimits::default().settings_bytes, &given)?;
     let job = FileJob {
         sandbox,
         plugin,
         run: RunId::new(clock.now()),
         cursor: None,
-        settings: settings::text(&manifest, &given)?,
+        settings,
         allowed: manifest.wants.clone(),
-        limits: SandboxLimits::default(),
+        limits,
         allow_removal: true,
         sources: sources(&what.sources)?,
         targets: targets(&what.targets),
@@ -119,6 +113,36 @@ pub async fn try_out(what: TryOut, clock: Arc<dyn Clock>) -> Result<TryReport> {
     report.counts.passed_over = journal.passed_over_count();
     (report.log, report.operations) = journal.take();
     Ok(report)
+}
+
+/// A package in a sandbox of its own, with its settings.
+struct Ready {
+    manifest: Manifest,
+    sandbox: Sandbox,
+    plugin: Plugin,
+    settings: String,
+}
+
+async fn ready(
+    package: &[u8],
+    settings: &serde_json::Value,
+    limits: &SandboxLimits,
+    clock: &Arc<dyn Clock>,
+) -> Result<Ready> {
+    let inspected = Sandbox::inspect(package)?;
+    let manifest = inspected.manifest;
+    let sandbox = Sandbox::new(SandboxConfig {
+        cache: None,
+        allocation: Allocation::OnDemand,
+        concurrency: 1,
+        clock: Arc::clone(clock),
+    })?;
+    let bytes = package.to_vec();
+    let plugin = sandbox.load(&inspected.digest, async move || Ok(bytes)).await?;
+    let given = if settings.is_null() { serde_json::json!({}) } else { settings.clone() };
+    settings::check_by(&manifest, limits.settings_bytes, &given)?;
+    let settings = settings::text(&manifest, &given)?;
+    Ok(Ready { manifest, sandbox, plugin, settings })
 }
 
 async fn road(job: &FileJob, apply: bool, report: &mut TryReport) -> Result<()> {

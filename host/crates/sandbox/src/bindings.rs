@@ -1,4 +1,4 @@
-//! What `bindgen!` makes of wit/: generated once, here, and seen by nobody outside this crate.
+//! What `bindgen!` makes of wit/: generated once, here, and seen by nobody outside this crate. World `file-sync` first.
 
 #![allow(missing_docs, unsafe_code, unused_qualifications, reason = "generated code; wit/ documents it")]
 
@@ -20,3 +20,17 @@ wasmtime::component::bindgen!({
         "syncline:plugin/types.failure" => crate::capability::Refusal,
     },
 });
+
+/// World `device-policy`. What it shares with `file-sync` is generated above, once.
+pub mod device_policy {
+    wasmtime::component::bindgen!({
+        world: "device-policy",
+        path: "../../../wit",
+        exports: { default: async },
+        with: {
+            "syncline:plugin/types": crate::bindings::syncline::plugin::types,
+            "syncline:plugin/log": crate::bindings::syncline::plugin::log,
+            "syncline:plugin/settings": crate::bindings::syncline::plugin::settings,
+        },
+    });
+}

@@ -67,6 +67,13 @@ pub trait ProgressSink: Send + Sync {
     fn report(&self, progress: PluginProgress);
 }
 
+/// For worlds that have no progress to tell of.
+pub(crate) struct NoProgress;
+
+impl ProgressSink for NoProgress {
+    fn report(&self, _: PluginProgress) {}
+}
+
 /// Ends a call from outside: a cancelled run, a node that stops or has lost the run.
 #[derive(Debug, Clone)]
 pub struct StopSignal(watch::Receiver<Option<Failure>>);

@@ -10,7 +10,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use syncline_domain::{Failure, clock::Clock};
+use syncline_domain::{
+    Failure,
+    clock::Clock,
+    plugin::{DEVICE_POLICY, FILE_SYNC},
+};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use wasmtime::{
     Engine,
@@ -18,9 +22,10 @@ use wasmtime::{
 };
 
 use crate::{
-    bindings::FileSyncPre,
+    bindings::{FileSyncPre, device_policy::DevicePolicyPre},
     call::{Call, Gate},
     code_cache::CodeCache,
+    device_policy::{self, PolicyAnswer, PolicyCall},
     engine::{Allocation, engine},
     file_sync::{self, FileSyncAnswer, FileSyncCall},
     limits::{Limit, MEMORIES},
@@ -50,13 +55,19 @@ pub struct Sandbox(Arc<Shared>);
 struct Shared {
     gate: Gate,
     clock: Arc<dyn Clock>,
-    linker: Linker<Call>,
+    linkers: Linkers,
     cache: Option<CodeCache>,
     compilations: AtomicU64,
     /// Latest used last.
     ready: Mutex<Vec<Plugin>>,
     /// One load at a time: compiling takes all processors anyhow, and nothing is compiled twice.
     loading: AsyncMutex<()>,
+}
+
+/// What each world imports, and nothing beside it.
+struct Linkers {
+    file_sync: Linker<Call>,
+    device_policy: Linker<Call>,
 }
 
 /// A plugin that can be called. Cheap to clone.
@@ -70,6 +81,7 @@ struct Ready {
 
 enum World {
     FileSync(FileSyncPre<Call>),
+    DevicePolicy(DevicePolicyPre<Call>),
 }
 
 impl Plugin {
@@ -81,8 +93,17 @@ impl Plugin {
     /// The world that it implements.
     pub fn world(&self) -> &'static str {
         match self.0.world {
-            World::FileSync(_) => package::FILE_SYNC,
+            World::FileSync(_) => FILE_SYNC,
+            World::DevicePolicy(_) => DEVICE_POLICY,
         }
+    }
+
+    fn other_world(&self, wanted: &str) -> Failure {
+        let message = format!(
+            "the plugin is of world `{}`, and one of world `{wanted}` is called for: choose another plugin",
+            self.world()
+        );
+        Failure::settings("world", message)
     }
 }
 
@@ -90,16 +111,20 @@ impl Sandbox {
     /// Sets the engine up. Fails if the configuration makes no sense or the machine does not have what it asks for.
     pub fn new(config: SandboxConfig) -> Result<Self, Failure> {
         let engine = engine(config.allocation, config.concurrency)?;
-        let linker = file_sync::linker(&engine).map_err(|error| {
+        let unlinked = |error: wasmtime::Error| {
             Failure::host("sandbox", format!("the contract could not be linked: {error:#}"))
-        })?;
+        };
+        let linkers = Linkers {
+            file_sync: file_sync::linker(&engine).map_err(unlinked)?,
+            device_policy: device_policy::linker(&engine).map_err(unlinked)?,
+        };
         let cache = config.cache.map(|folder| CodeCache::open(folder, &engine)).transpose()?;
         let ticker = Ticker::start(&engine)?;
         let places = Semaphore::new(config.concurrency as usize);
         Ok(Self(Arc::new(Shared {
             gate: Gate { engine, ticker, places },
             clock: config.clock,
-            linker,
+            linkers,
             cache,
             compilations: AtomicU64::new(0),
             ready: Mutex::new(Vec::new()),
@@ -154,8 +179,18 @@ impl Sandbox {
         plugin: &Plugin,
         call: FileSyncCall,
     ) -> Result<FileSyncAnswer, Failure> {
-        let World::FileSync(ready) = &plugin.0.world;
+        let World::FileSync(ready) = &plugin.0.world else { return Err(plugin.other_world(FILE_SYNC)) };
         file_sync::declare(&self.0.gate, Arc::clone(&self.0.clock), ready, call).await
+    }
+
+    /// Asks a `device-policy` plugin in a fresh instance: one answer for each application asked about, in the same order,
+    /// within all that the contract says of answers; or why there are none, and then every application keeps what it has.
+    /// Places and clock are as for [`declare_files`](Self::declare_files).
+    pub async fn resolve(&self, plugin: &Plugin, call: PolicyCall) -> Result<PolicyAnswer, Failure> {
+        let World::DevicePolicy(ready) = &plugin.0.world else {
+            return Err(plugin.other_world(DEVICE_POLICY));
+        };
+        device_policy::resolve(&self.0.gate, Arc::clone(&self.0.clock), ready, call).await
     }
 
     fn ready(&self, digest: &str) -> Option<Plugin> {
@@ -221,13 +256,21 @@ impl Shared {
             );
             Failure::plugin("contract", message)
         };
-        if component.get_export_index(None, file_sync::EXPORT).is_none() {
-            let message =
-                "the plugin has no world that this host knows; use a newer host, or build it for `file-sync`";
+        let exports = |name| component.get_export_index(None, name).is_some();
+        let linkers = &self.linkers;
+        let world = if exports(file_sync::EXPORT) {
+            let instance = linkers.file_sync.instantiate_pre(component).map_err(unfit)?;
+            World::FileSync(file_sync::prepare(instance).map_err(unfit)?)
+        } else if exports(device_policy::EXPORT) {
+            let instance = linkers.device_policy.instantiate_pre(component).map_err(unfit)?;
+            World::DevicePolicy(device_policy::prepare(instance).map_err(unfit)?)
+        } else {
+            let message = format!(
+                "the plugin has no world that this host knows; use a newer host, or build it for `{FILE_SYNC}` or \
+                 `{DEVICE_POLICY}`"
+            );
             return Err(Failure::plugin("world-unknown", message));
-        }
-        let instance = self.linker.instantiate_pre(component).map_err(unfit)?;
-        let world = World::FileSync(file_sync::prepare(instance).map_err(unfit)?);
+        };
         Ok(Plugin(Arc::new(Ready { digest: digest.to_owned(), world })))
     }
 }

@@ -54,13 +54,40 @@ fn a_new_project_builds_and_its_package_says_what_it_is() {
 }
 
 #[test]
+fn a_new_policy_builds_and_says_what_it_is_given() {
+    let project = Project::of_world("decider", "device-policy");
+    let built = project.build().worked();
+    for line in [
+        "world    device-policy (contract 0.1.0)",
+        "imports  settings, types\n",
+        "given    os.type\n",
+        "wants    nothing",
+    ] {
+        assert!(built.stdout.contains(line), "{line:?} is not in {}", built.stdout);
+    }
+    let manifest = manifest(&project.package());
+    assert_eq!(manifest["world"], "device-policy");
+    assert_eq!(manifest["facts"], json!(["os.type"]));
+    assert_eq!((manifest.get("users"), manifest.get("whole_device")), (None, None));
+    assert_eq!(manifest["settings_schema"]["properties"]["system_member"]["default"], "");
+
+    project.edit("Cargo.toml", "facts = [\"os.type\"]", "facts = [\"os type\"]");
+    project.build().refused(&["\"os type\" is no name of a fact"]);
+    project.edit("Cargo.toml", "world = \"device-policy\"", "world = \"file-sync\"");
+    project.build().refused(&["are for world \"device-policy\"", "take them out"]);
+    project.edit("Cargo.toml", "facts = ", "users = false # ");
+    project.build().refused(&["world = \"file-sync\"", "exports a plugin of world \"device-policy\""]);
+}
+
+#[test]
 fn the_tests_of_a_new_project_pass_natively() {
-    let project = Project::new("tested");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap());
-    cargo.args(["test", "--lib"]).current_dir(project.path());
-    cargo.env("CARGO_TARGET_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests"));
-    let tested = Ran::from(cargo.output().unwrap()).worked();
-    assert!(tested.stdout.contains("1 passed"), "{}", tested.stdout);
+    for project in [Project::new("tested"), Project::of_world("tested-policy", "device-policy")] {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap());
+        cargo.args(["test", "--lib"]).current_dir(project.path());
+        cargo.env("CARGO_TARGET_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests"));
+        let tested = Ran::from(cargo.output().unwrap()).worked();
+        assert!(tested.stdout.contains("1 passed"), "{}", tested.stdout);
+    }
 }
 
 #[test]

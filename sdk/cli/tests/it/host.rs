@@ -110,6 +110,33 @@ fn test_hands_folders_and_settings_to_the_host() {
 }
 
 #[test]
+fn test_hands_a_request_to_the_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let (package, host) = (package(&root), fake_host(&root, 0));
+    let request = root.join("request.json");
+    fs::write(&request, "{ \"applications\": [] }").unwrap();
+    let test = |more: &[&std::ffi::OsStr]| -> Ran {
+        let mut command = tool();
+        command.env("SYNCLINE_BIN", &host).arg("test").arg(&package).args(more);
+        command.output().unwrap().into()
+    };
+    let on = |file: &Path| test(&["--request".as_ref(), file.as_os_str()]);
+    let shown = on(&request).worked().stdout.replace(root.to_str().unwrap(), "@");
+    assert_eq!(
+        shown.trim_end().replace('\n', " "),
+        "plugin try @/tiny.wasm --settings {} --request @@/request.json"
+    );
+    fs::write(&request, "[]").unwrap();
+    on(&request).refused(&["request: this is no JSON object"]);
+    on(&root.join("nowhere.json")).refused(&["reading the request", "nowhere.json"]);
+    // One or the other.
+    assert_eq!(test(&[]).code, Some(2));
+    let both = ["--request".as_ref(), request.as_os_str(), "--source".as_ref(), root.as_os_str()];
+    assert_eq!(test(&both).code, Some(2));
+}
+
+#[test]
 fn test_builds_a_project_first() {
     let project = Project::new("tried");
     let host = tempfile::tempdir().unwrap();

@@ -63,8 +63,13 @@ pub struct Project {
 
 impl Project {
     pub fn new(name: &'static str) -> Self {
+        Self::of_world(name, "file-sync")
+    }
+
+    pub fn of_world(name: &'static str, world: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        run([OsStr::new("new"), folder.path().join(name).as_os_str()]).worked();
+        let path = folder.path().join(name);
+        run([OsStr::new("new"), path.as_os_str(), OsStr::new("--world"), OsStr::new(world)]).worked();
         Self { folder, name }
     }
 

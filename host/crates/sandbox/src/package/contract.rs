@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, sync::OnceLock};
 use semver::Version;
 use syncline_domain::{
     Failure, FailureKind, Fault,
-    plugin::{Capability, Manifest},
+    plugin::{Capability, DEVICE_POLICY, FILE_SYNC, Manifest},
+    policy,
 };
 use wit_component::DecodedWasm;
 use wit_parser::{Function, Interface, InterfaceId, Resolve, SourceMap, WorldId, WorldItem, WorldKey};
@@ -21,13 +22,12 @@ const PREFIX: &str = "syncline:plugin/";
 /// Most reasons that are listed one by one.
 const REASONS: usize = 40;
 
-/// Name of the world that keeps files.
-pub(crate) const FILE_SYNC: &str = "file-sync";
-
 /// A world that plugins can be of, and which of its imports have to be granted.
 pub(crate) struct WorldRule {
     pub(crate) name: &'static str,
     grantable: &'static [Grantable],
+    /// Whether its plugins are asked about devices, and their manifests say what of a device they are given.
+    of_devices: bool,
 }
 
 struct Grantable {
@@ -36,13 +36,17 @@ struct Grantable {
 }
 
 /// The worlds of this host.
-pub(crate) const WORLDS: &[WorldRule] = &[WorldRule {
-    name: FILE_SYNC,
-    grantable: &[
-        Grantable { interface: stores::INTERFACE, powers: &[] },
-        Grantable { interface: desired_files::INTERFACE, powers: &[desired_files::PRUNE] },
-    ],
-}];
+pub(crate) const WORLDS: &[WorldRule] = &[
+    WorldRule {
+        name: FILE_SYNC,
+        grantable: &[
+            Grantable { interface: stores::INTERFACE, powers: &[] },
+            Grantable { interface: desired_files::INTERFACE, powers: &[desired_files::PRUNE] },
+        ],
+        of_devices: false,
+    },
+    WorldRule { name: DEVICE_POLICY, grantable: &[], of_devices: true },
+];
 
 /// The world of this name.
 pub(crate) fn world(name: &str) -> Option<&'static WorldRule> {
@@ -55,6 +59,7 @@ const WIT: &[(&str, &str)] = &[
     ("desired-files.wit", include_str!("../../../../../wit/desired-files.wit")),
     ("file-types.wit", include_str!("../../../../../wit/file-types.wit")),
     ("log.wit", include_str!("../../../../../wit/log.wit")),
+    ("policy.wit", include_str!("../../../../../wit/policy.wit")),
     ("progress.wit", include_str!("../../../../../wit/progress.wit")),
     ("settings.wit", include_str!("../../../../../wit/settings.wit")),
     ("stores.wit", include_str!("../../../../../wit/stores.wit")),
@@ -118,6 +123,7 @@ pub(crate) fn check(bytes: &[u8], manifest: &Manifest) -> Result<Vec<String>, Fa
     comparison.imports();
     comparison.exports();
     comparison.wants(&manifest.wants);
+    comparison.devices(manifest);
     comparison.conclude()
 }
 
@@ -247,10 +253,14 @@ impl<'a> Comparison<'a> {
             let Some(grantable) = self.rule.grantable.iter().find(|grantable| grantable.interface == name)
             else {
                 let known: Vec<_> = self.rule.grantable.iter().map(|grantable| grantable.interface).collect();
+                let known = if known.is_empty() {
+                    "nothing is".to_owned()
+                } else {
+                    format!("only these are: {}", known.join(", "))
+                };
                 self.reasons.push(format!(
-                    "its manifest wants {shown:?}, and in world `{}` only these are granted: {}",
-                    self.rule.name,
-                    known.join(", ")
+                    "its manifest wants {shown:?} granted, and in world `{}` {known}",
+                    self.rule.name
                 ));
                 continue;
             };
@@ -266,6 +276,38 @@ impl<'a> Comparison<'a> {
                 self.reasons.push(format!(
                     "its manifest wants to be allowed {power:?} of `{name}`, which has no such power"
                 ));
+            }
+        }
+    }
+
+    /// What the manifest says of devices, where its world has to do with them.
+    fn devices(&mut self, manifest: &Manifest) {
+        let Manifest { facts, users, whole_device, .. } = manifest;
+        if !self.rule.of_devices {
+            let asked = [("facts", !facts.is_empty()), ("users", *users), ("whole_device", *whole_device)];
+            for (member, _) in asked.iter().filter(|(_, asked)| *asked) {
+                self.reasons.push(format!(
+                    "its manifest has `{member}`, and only plugins of world `{DEVICE_POLICY}` are given anything of devices: \
+                     take it out"
+                ));
+            }
+            return;
+        }
+        if facts.len() > policy::FACTS {
+            self.reasons.push(format!(
+                "its manifest asks for {} facts, and {} is the most: ask for those that decide something",
+                facts.len(),
+                policy::FACTS
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        for name in facts.iter().take(policy::FACTS) {
+            match policy::check_fact_name(name) {
+                Err(error) => self.reasons.push(format!("its manifest asks for a fact, and {error}")),
+                Ok(()) if !seen.insert(name) => {
+                    self.reasons.push(format!("its manifest asks for the fact `{name}` more than once"));
+                }
+                Ok(()) => {}
             }
         }
     }

@@ -13,8 +13,6 @@ use serde::Serialize;
 use syncline_domain::{Failure, FailureKind, Fault, plugin::Manifest};
 use wasmparser::{Validator, WasmFeatures};
 
-pub(crate) use contract::FILE_SYNC;
-
 /// Most bytes of a package.
 pub const MAX_PACKAGE: usize = 32 << 20;
 

@@ -135,6 +135,45 @@ fn a_manifest_that_lies_is_told_all_its_lies() {
 }
 
 #[test]
+fn only_a_policy_is_given_anything_of_devices() {
+    let lies = claiming(|m| {
+        m["facts"] = json!(["os.type"]);
+        m["users"] = json!(true);
+        m["whole_device"] = json!(true);
+    });
+    check(&lies, "contract", &["`facts`", "`users`", "`whole_device`", "`device-policy`", "take it out"]);
+    let same_as_none = claiming(|m| {
+        m["facts"] = json!([]);
+        m["users"] = json!(false);
+    });
+    Sandbox::inspect(&same_as_none).unwrap();
+}
+
+#[test]
+fn a_policy_names_each_fact_once_and_is_granted_nothing() {
+    let resolve = contract(|_, text| text);
+    let text = r#"(module (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+        (func (export "syncline:plugin/policy@0.1.0#resolve") (param i32 i32 i32 i32 i32 i32 i32) (result i32)
+          unreachable))"#;
+    let claiming = |facts: Value, wants: Value| {
+        let manifest = json!({
+            "name": "guest", "version": "1.0.0", "world": "device-policy", "contract": "0.1.0", "facts": facts,
+            "users": true, "whole_device": true, "wants": wants,
+        });
+        with_manifest(component_of(&resolve, "device-policy", text), &manifest)
+    };
+    let found = Sandbox::inspect(&claiming(json!(["os.type", "host.name"]), json!([]))).unwrap();
+    assert_eq!(found.manifest.facts, ["os.type", "host.name"]);
+    let twice = claiming(json!(["os.type", "os.type", "a b"]), json!([{ "capability": "stores" }]));
+    let words =
+        ["`os.type` more than once", "\"a b\" is no name of a fact", "\"stores\" granted", "nothing is"];
+    check(&twice, "contract", &words);
+    let many: Vec<_> = (0..65).map(|n| format!("f{n}")).collect();
+    check(&claiming(json!(many), json!([])), "contract", &["65 facts", "64"]);
+}
+
+#[test]
 fn a_component_without_the_export_of_its_world() {
     let resolve = contract(|name, text| match name {
         "worlds.wit" => format!("{text} world idle {{ import log; }}"),
@@ -192,7 +231,7 @@ fn wasi_is_refused_with_what_to_do() {
             "package wasi:cli@0.2.0; interface exit { exit-with: func(code: u8); } world w { import exit; }",
         )
         .unwrap();
-    let package = resolve.packages.iter().last().unwrap().0;
+    let package = resolve.packages.iter().next_back().unwrap().0;
     let world = resolve.select_world(&[package], Some("w")).unwrap();
     let mut module =
         wat::parse_str(r#"(module (import "wasi:cli/exit@0.2.0" "exit-with" (func (param i32))))"#).unwrap();

@@ -160,3 +160,9 @@ pub fn logged() -> (FileSyncCall, Arc<Kept>) {
     let kept = Arc::new(Kept::default());
     (FileSyncCall { log: Arc::clone(&kept) as _, ..call() }, kept)
 }
+
+/// A package that was built beforehand, as `guests/hostile-policy` or `plugins/device-policy`.
+pub fn built(what: &str) -> Vec<u8> {
+    let path = format!("{}/../../../target/{what}.wasm", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}; run `make guests plugins` first"))
+}
