@@ -58,7 +58,8 @@ pub(crate) fn check_by(manifest: &Manifest, most: u64, settings: &Value) -> Resu
 /// Checks the settings schema of a package before it is taken in: whatever it says, using it must come to an end.
 pub(crate) fn check_schema(manifest: &Manifest) -> Result<()> {
     let refuse = |why: String| {
-        let message = format!("the settings schema of plugin {}: {why}; its author has to mend it", manifest.name);
+        let message =
+            format!("the settings schema of plugin {}: {why}; its author has to mend it", manifest.name);
         Error::Failed(Failure::plugin("settings-schema", message))
     };
     schema::check(&manifest.settings_schema).map_err(refuse)?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod conditional;
+mod devices;
 mod events;
 mod harness;
 mod input;

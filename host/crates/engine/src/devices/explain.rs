@@ -70,7 +70,8 @@ impl Engine {
         let device = self.db().device(id).await?;
         let deliveries = self.db().deliveries_of(id).await?;
         let rules = Rules::read(self, Some(name), Some(id)).await?;
-        let mut found = rules.applications.iter().flat_map(|(plugin, all)| all.iter().map(move |one| (plugin, one)));
+        let mut found =
+            rules.applications.iter().flat_map(|(plugin, all)| all.iter().map(move |one| (plugin, one)));
         let Some((plugin, application)) = found.find(|(_, one)| one.name == *name) else {
             return Err(Error::NotFound { what: "application", name: name.to_string() });
         };

@@ -118,8 +118,10 @@ impl Engine {
         }
         let Published { devices, changed, failed, calls } = published;
         let of = what.application.as_ref().map_or_else(String::new, |name| format!(" of application {name}"));
-        let told = format!("{changed} documents{of} changed on {devices} devices, {failed} could not be worked out");
-        let data = serde_json::json!({ "devices": devices, "changed": changed, "failed": failed, "calls": calls });
+        let told =
+            format!("{changed} documents{of} changed on {devices} devices, {failed} could not be worked out");
+        let data =
+            serde_json::json!({ "devices": devices, "changed": changed, "failed": failed, "calls": calls });
         let level = if *failed > 0 { LogLevel::Warn } else { LogLevel::Info };
         self.tell(NewEvent::new("policies.published", "system", told).level(level).data(data)).await
     }
@@ -228,9 +230,9 @@ impl Engine {
             return Ok(Vec::new());
         }
         let names: Vec<_> = applications.iter().map(|one| one.name.clone()).collect();
-        let ready = rules
-            .plugin(plugin)
-            .and_then(|asked| Ok((asked, resolve::request(device, applications, rules.users_of(device.id))?)));
+        let ready = rules.plugin(plugin).and_then(|asked| {
+            Ok((asked, resolve::request(device, applications, rules.users_of(device.id))?))
+        });
         let (asked, request) = match ready {
             Ok(ready) => ready,
             Err(failure) => {

@@ -10,9 +10,7 @@ use syncline_domain::{
         policy::{Layer, Source},
     },
     log::{LogLevel, LogLine},
-    policy::{
-        self, Answer, Fact, LockedOut, Pointer, ResolveRequest, Verdict, check_fact_name, lock_out,
-    },
+    policy::{self, Answer, Fact, LockedOut, Pointer, ResolveRequest, Verdict, check_fact_name, lock_out},
 };
 use syncline_sandbox::{LogSink, PolicyCall, PolicyInput, StopSignal};
 
@@ -72,10 +70,9 @@ fn layer(layer: &Layer<'_>) -> Result<policy::Layer, Failure> {
         Source::Defaults => "the application's defaults".to_owned(),
         Source::Policy(policy) => format!("policy {}", policy.id),
     };
-    let settings = layer
-        .settings
-        .as_object()
-        .ok_or_else(|| Failure::settings("policy-settings", format!("settings of {} are no object", from())))?;
+    let settings = layer.settings.as_object().ok_or_else(|| {
+        Failure::settings("policy-settings", format!("settings of {} are no object", from()))
+    })?;
     let pointer = |lock: &String| {
         lock.parse::<Pointer>()
             .map_err(|error| Failure::settings("policy-lock", format!("lock of {}: {error}", from())))
@@ -102,8 +99,7 @@ pub(super) fn request(
 impl Engine {
     /// The answers to one call, from memory where the same was asked before; and whether the plugin was called.
     pub(super) async fn resolve(&self, asked: &Asked, call: ResolveRequest) -> Result<(Kept, bool)> {
-        let input =
-            PolicyInput { plugin: &asked.version.digest, request: &call, settings: &asked.settings };
+        let input = PolicyInput { plugin: &asked.version.digest, request: &call, settings: &asked.settings };
         let digest = input.digest()?;
         if let Some(known) = self.inner.devices.answers.0.lock().get(&digest) {
             return Ok((Arc::clone(known), false));

@@ -172,7 +172,7 @@ impl Engine {
         let ready = async {
             settings::check(&version, &empty)?;
             let settings = settings::text(&version.manifest, &empty)?;
-            Ok((self.load_plugin(&version.digest).await?, settings))
+            Ok::<_, crate::Error>((self.load_plugin(&version.digest).await?, settings))
         };
         match ready.await {
             Ok((code, settings)) => {

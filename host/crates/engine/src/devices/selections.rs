@@ -11,7 +11,7 @@ use syncline_domain::{
     event::NewEvent,
     ids::DeviceId,
 };
-use syncline_store::{DeviceFilter, DeliveryKey, Page};
+use syncline_store::{DeliveryKey, DeviceFilter, Page};
 
 use super::publish::{Publish, Scope};
 use crate::{Engine, Result};

@@ -72,12 +72,14 @@ impl Engine {
                 (SyncOutcome::Failed, Some("it is quarantined: enrol it anew".to_owned()))
             }
             _ if self.is_connected(device.id) => (SyncOutcome::Woken, None),
-            DeviceState::Registered => {
-                (SyncOutcome::Deferred, Some("it is not enrolled yet: it synchronises when it comes".to_owned()))
-            }
-            DeviceState::Enrolled => {
-                (SyncOutcome::Deferred, Some("it is not connected: it synchronises at its next contact".to_owned()))
-            }
+            DeviceState::Registered => (
+                SyncOutcome::Deferred,
+                Some("it is not enrolled yet: it synchronises when it comes".to_owned()),
+            ),
+            DeviceState::Enrolled => (
+                SyncOutcome::Deferred,
+                Some("it is not connected: it synchronises at its next contact".to_owned()),
+            ),
         }
     }
 
@@ -96,7 +98,9 @@ impl Engine {
         if let Err(error) = self.sync_server().await {
             tracing::error!(%error, "A forced synchronisation of the server failed");
         }
-        if let Err(error) = self.db().finish_sync_operation(id, "the server's synchronisation has ended").await {
+        if let Err(error) =
+            self.db().finish_sync_operation(id, "the server's synchronisation has ended").await
+        {
             tracing::error!(%error, operation = %id, "The end of a synchronisation could not be written");
         }
     }

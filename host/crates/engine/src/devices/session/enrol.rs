@@ -103,8 +103,7 @@ impl Engine {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        let header =
-            Header { key: "Authorization".to_owned(), value: format!("Bearer {credential}") };
+        let header = Header { key: "Authorization".to_owned(), value: format!("Bearer {credential}") };
         let opamp = OpAmpConnectionSettings {
             destination_endpoint: link.endpoint.clone(),
             headers: Some(Headers { headers: vec![header] }),

@@ -25,7 +25,10 @@ use jiff::Timestamp;
 use syncline_domain::{
     Name,
     device::{
-        Delivery, DeliveryState, Device, DeviceState, Observation, SyncKind, operation::SyncOutcome, spread,
+        Delivery, DeliveryState, Device, DeviceState, Observation, SyncKind,
+        enrolment::{CredentialState, EnrolmentToken},
+        operation::SyncOutcome,
+        spread,
     },
     event::NewEvent,
     ids::DeviceId,
@@ -39,7 +42,7 @@ use syncline_protocol::{
         ServerToAgent, ServerToAgentFlags,
     },
 };
-use syncline_store::{Contact, DeliveryKey, Seen};
+use syncline_store::{Accepted, Contact, DeliveryKey, Error as StoreError, Page, Seen, UserFilter};
 
 use super::publish::{Publish, Scope};
 use crate::{Engine, Result};
@@ -63,9 +66,13 @@ pub struct Answer {
     pub device: Option<DeviceId>,
 }
 
-/// Who presents a bearer token.
-enum Presented {
-    Token(syncline_domain::device::enrolment::EnrolmentToken),
+/// Who presents a bearer token that is good for something.
+#[derive(Debug, Clone)]
+pub struct Presented(Who);
+
+#[derive(Debug, Clone)]
+enum Who {
+    Token(EnrolmentToken),
     Device(DeviceId),
 }
 
@@ -84,62 +91,60 @@ struct Turn<'a> {
 }
 
 impl Engine {
-    /// Answers a message of whoever presents this token. `None`: the token is good for nothing.
+    /// Answers a message of whoever presented this token just now.
     pub async fn answer_device(
         &self,
+        presented: Presented,
         bearer: &str,
         link: &Link,
         message: &AgentToServer,
-    ) -> Result<Option<Answer>> {
+    ) -> Result<Answer> {
         let now = self.clock().now();
-        let Some(presented) = self.presented(bearer).await? else { return Ok(None) };
         let uid = match message.uid() {
             Ok(uid) => uid,
-            Err(error) => return Ok(Some(refused(message, error.to_string()))),
+            Err(error) => return Ok(refused(message, error.to_string())),
         };
-        let device = match presented {
-            Presented::Device(device) => device,
-            Presented::Token(token) => match self.enrol(&token, bearer, link, uid, message).await? {
-                enrol::Enrolled::Answered(answer) => return Ok(Some(*answer)),
+        let device = match presented.0 {
+            Who::Device(device) => device,
+            Who::Token(token) => match self.enrol(&token, bearer, link, uid, message).await? {
+                enrol::Enrolled::Answered(answer) => return Ok(*answer),
                 enrol::Enrolled::Device(device) => device,
             },
         };
         let device = self.db().device(device).await?;
         if let Some(answer) = self.refuse(&device, uid, message).await? {
-            return Ok(Some(answer));
+            return Ok(answer);
         }
-        let items = match read_items(message) {
-            Ok(items) => items,
-            Err(why) => return Ok(Some(refused(message, why))),
-        };
-        self.contact(device, uid, message, items, now).await.map(Some)
+        match read_items(message) {
+            Ok(items) => self.contact(device, uid, message, items, now).await,
+            Err(why) => Ok(refused(message, why)),
+        }
     }
 
-    /// Whether a message with this token would be looked at: for the beginning of a connection.
-    pub async fn knows_device_token(&self, bearer: &str) -> Result<bool> {
-        Ok(self.presented(bearer).await?.is_some())
+    /// Who presents a token: looked up for each message, so that one that was revoked ends at once. `None`: it is good for
+    /// nothing. A credential that is presented for the first time is the one in use from here on.
+    pub async fn authenticate_device(&self, bearer: &str) -> Result<Option<Presented>> {
+        Ok(self.who(bearer).await?.map(Presented))
     }
 
-    async fn presented(&self, bearer: &str) -> Result<Option<Presented>> {
-        use syncline_domain::device::enrolment::CredentialState;
-        use syncline_store::{Accepted, Error as StoreError};
+    async fn who(&self, bearer: &str) -> Result<Option<Who>> {
         if let Some(credential) = self.db().credential_by_secret(bearer).await? {
             if credential.state == CredentialState::Current {
-                return Ok(Some(Presented::Device(credential.device)));
+                return Ok(Some(Who::Device(credential.device)));
             }
             return match self.db().accept_credential(credential.id).await {
                 Ok(Accepted::TokenEnded) => Ok(None),
-                Ok(Accepted::Known) => Ok(Some(Presented::Device(credential.device))),
+                Ok(Accepted::Known) => Ok(Some(Who::Device(credential.device))),
                 Ok(Accepted::First) => {
                     self.publish(Publish::of(Scope::Devices(vec![credential.device]))).await?;
-                    Ok(Some(Presented::Device(credential.device)))
+                    Ok(Some(Who::Device(credential.device)))
                 }
                 // It was replaced or revoked between two looks at it.
                 Err(StoreError::Conflict(_)) => Ok(None),
                 Err(error) => Err(error.into()),
             };
         }
-        Ok(self.db().enrolment_token_by_secret(bearer).await?.map(Presented::Token))
+        Ok(self.db().enrolment_token_by_secret(bearer).await?.map(Who::Token))
     }
 
     /// Whoever is not to be looked after: decommissioned, quarantined, or seen in two places by this very message.
@@ -156,14 +161,16 @@ impl Engine {
             }
             DeviceState::Enrolled => {
                 let why = "two processes speak for it in turn: the machine was cloned";
-                let event = NewEvent::new("device.quarantined", "system", "A device was seen in two places at once")
-                    .level(LogLevel::Warn);
+                let event =
+                    NewEvent::new("device.quarantined", "system", "A device was seen in two places at once")
+                        .level(LogLevel::Warn);
                 self.db().quarantine_device(device.id, why, event).await?;
             }
             DeviceState::Quarantined => {}
             state => return Ok(Some(refused(message, format!("the device is {state}: enrol it anew")))),
         }
-        let why = "the device was seen in two places at once: enrol each machine anew with a token of its own";
+        let why =
+            "the device was seen in two places at once: enrol each machine anew with a token of its own";
         Ok(Some(refused(message, why.to_owned())))
     }
 
@@ -217,10 +224,7 @@ impl Engine {
         // What is in force is asked for once, when a document was applied just now.
         let news = applied(&turn.deliveries).difference(&before).next().is_some();
         let device = &turn.device.abilities;
-        if news
-            && device.reports_effective
-            && !device.speaks_items
-            && turn.message.effective_config.is_none()
+        if news && device.reports_effective && !device.speaks_items && turn.message.effective_config.is_none()
         {
             turn.answer.flags |= u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
         }
@@ -235,14 +239,9 @@ impl Engine {
         let device = turn.device.id;
         let seen: Vec<_> = seen
             .into_iter()
-            .map(|(application, observation)| Seen {
-                key: DeliveryKey { device, application },
-                observation,
-            })
+            .map(|(application, observation)| Seen { key: DeliveryKey { device, application }, observation })
             .collect();
-        for (key, delivery) in
-            self.db().observe_deliveries(&seen, &self.config().devices.deadlines).await?
-        {
+        for (key, delivery) in self.db().observe_deliveries(&seen, &self.config().devices.deadlines).await? {
             if let Some((_, known)) = turn.deliveries.iter_mut().find(|(name, _)| *name == key.application) {
                 *known = delivery;
             }
@@ -255,14 +254,12 @@ impl Engine {
         let device = turn.device.id;
         let settled = turn.deliveries.iter().all(|(_, delivery)| delivery.state.is_end());
         let failed = turn.deliveries.iter().find(|(_, one)| one.state == DeliveryState::Failed);
-        let failure = failed.map(|(name, one)| {
-            format!("{name}: {}", one.error.as_deref().unwrap_or("its delivery failed"))
-        });
+        let failure = failed
+            .map(|(name, one)| format!("{name}: {}", one.error.as_deref().unwrap_or("its delivery failed")));
         let mut synced = None;
         if settled {
             let outcome = if failure.is_some() { SyncOutcome::Failed } else { SyncOutcome::Synchronised };
-            let ended =
-                self.db().conclude_syncs_of(device, turn.now, outcome, failure.as_deref()).await?;
+            let ended = self.db().conclude_syncs_of(device, turn.now, outcome, failure.as_deref()).await?;
             let answered = self.answer_sync_requests(turn, failure.is_none()).await?;
             let forced = answered || !ended.is_empty();
             synced = Some(if forced { SyncKind::Forced } else { SyncKind::Periodic });
@@ -285,11 +282,11 @@ impl Engine {
     }
 
     async fn conclude_users(&self, device: DeviceId, failure: Option<&str>) -> Result<()> {
-        let filter = syncline_store::UserFilter { device: Some(device), ..Default::default() };
-        let users = self.db().users(&filter, &syncline_store::Page::first(100)).await?.items;
-        let stale = users.iter().any(|user| {
-            user.device_synced_at < user.server_synced_at || user.failure.as_deref() != failure
-        });
+        let filter = UserFilter { device: Some(device), ..UserFilter::default() };
+        let users = self.db().users(&filter, &Page::first(100)).await?.items;
+        let stale = users
+            .iter()
+            .any(|user| user.device_synced_at < user.server_synced_at || user.failure.as_deref() != failure);
         if stale {
             self.db().users_synced_by(device, failure).await?;
         }

@@ -113,10 +113,9 @@ fn of_report(name: &Name, delivery: &Delivery, report: &Applications) -> Vec<(Na
         ApplicationState::Applying => vec![reported(ReportStatus::Applying, digest, "")],
         ApplicationState::Withdrawing => vec![reported(ReportStatus::Applying, None, "")],
         ApplicationState::Failed => vec![reported(ReportStatus::Failed, digest, &one.error)],
-        ApplicationState::Withdrawn => vec![
-            reported(ReportStatus::Applied, None, ""),
-            seen(Observation::Effective { digest: None }),
-        ],
+        ApplicationState::Withdrawn => {
+            vec![reported(ReportStatus::Applied, None, ""), seen(Observation::Effective { digest: None })]
+        }
         ApplicationState::Unsupported => {
             let why = "the device has no way to configure this application: configure it there";
             let why = if one.error.is_empty() { why } else { &one.error };
