@@ -162,6 +162,11 @@ pub fn documents(answer: &ServerToAgent) -> Value {
     map.iter().map(|(name, file)| (name.clone(), json(file))).collect::<serde_json::Map<_, _>>().into()
 }
 
+/// A time in an answer: texts of times do not sort, since they leave out zeros at their ends.
+pub fn time(value: &Value) -> jiff::Timestamp {
+    value.as_str().unwrap().parse().unwrap()
+}
+
 /// What an agent has in use.
 pub fn effective(name: &str, body: &str) -> EffectiveConfig {
     let file = AgentConfigFile { body: body.to_owned().into(), ..AgentConfigFile::default() };

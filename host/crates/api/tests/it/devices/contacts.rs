@@ -8,7 +8,7 @@ use syncline_protocol::{
     opamp::{AgentToServer, RemoteConfigStatuses, ServerToAgent},
 };
 
-use super::agent::{Agent, FULL_STATE, documents};
+use super::agent::{Agent, FULL_STATE, documents, time};
 use crate::harness::{Server, request};
 
 async fn enrolled(server: &Server, speaks_items: bool) -> (Agent, ServerToAgent) {
@@ -60,8 +60,8 @@ async fn presence_moves_with_contacts_alone_and_silence_shows() {
     let message = agent.next();
     agent.send(&server, &message).await;
     let after = server.device().await;
-    assert!(after["last_contact"].as_str() > before["last_contact"].as_str());
-    assert!(after["next_contact"].as_str() > after["last_contact"].as_str());
+    assert!(time(&after["last_contact"]) > time(&before["last_contact"]));
+    assert!(time(&after["next_contact"]) > time(&after["last_contact"]));
     server.clock.forward(Duration::from_secs(3 * 3_600 + 60));
     let silent = server.device().await;
     assert_eq!((&silent["status"]["state"], &silent["status"]["mark"]), (&json!("silent"), &json!(true)));

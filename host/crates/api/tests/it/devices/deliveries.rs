@@ -9,7 +9,7 @@ use syncline_protocol::{
     opamp::{AgentCapabilities, AgentToServer, RemoteConfigStatuses},
 };
 
-use super::agent::{Agent, FOREIGN, FULL_STATE, documents, effective, status_of};
+use super::agent::{Agent, FOREIGN, FULL_STATE, documents, effective, status_of, time};
 use crate::harness::Server;
 
 /// What our own agent reports of `browser`.
@@ -55,7 +55,8 @@ async fn what_was_published_is_offered_applied_and_verified() {
     assert_eq!(device["status"]["colour"], "green");
 
     server.clock.forward(Duration::from_secs(60));
-    agent.send(&server, &agent.next()).await;
+    let message = agent.next();
+    agent.send(&server, &message).await;
     assert_eq!(server.delivery().await, ("verified".to_owned(), delivered), "nothing changed");
 }
 
@@ -167,7 +168,7 @@ async fn a_new_version_of_the_same_document_is_delivered_with_the_same_hash() {
     );
     agent.report(&server, &again, RemoteConfigStatuses::Applied).await;
     let (state, after) = server.delivery().await;
-    assert!(state == "applied" && after.as_str() > before.as_str(), "{before} {after}");
+    assert!(state == "applied" && time(&after) > time(&before), "{before} {after}");
     assert_eq!(server.device().await["applications"][0]["held_version"], 2);
 }
 

@@ -51,7 +51,8 @@ async fn an_agent_that_takes_no_credential_keeps_the_token_for_its_device() {
 
     let group = server.enrolment_token(json!({ "group": "/" })).await;
     let mut other = Agent { uid: [9; 16], ..Agent::new(&group, FOREIGN) };
-    let refused = said(&other.post(&server, &other.next()).await, 400).error_response.unwrap();
+    let message = other.next();
+    let refused = said(&other.post(&server, &message).await, 400).error_response.unwrap();
     assert!(refused.error_message.contains("a token for it alone"), "{}", refused.error_message);
 }
 
@@ -60,7 +61,8 @@ async fn unknown_revoked_and_decommissioned_are_401() {
     let server = Server::with_browser().await;
     for token in ["sye_nothing", "syd_nothing", "nothing", server.admin.as_str()] {
         let mut agent = Agent::new(token, OURS);
-        let answer = agent.post(&server, &agent.next()).await;
+        let message = agent.next();
+        let answer = agent.post(&server, &message).await;
         assert_eq!(answer.status, 401);
         assert!(answer.header("www-authenticate").starts_with("Bearer"));
     }
@@ -70,13 +72,15 @@ async fn unknown_revoked_and_decommissioned_are_401() {
     let path = format!("/api/v1/devices/{id}/decommission");
     let gone = server.post(&path, json!({ "reason": "sold" })).await.is(200);
     assert_eq!((&gone["status"]["colour"], &gone["reason"]), (&json!("grey"), &json!("sold")));
-    assert_eq!(agent.post(&server, &agent.next()).await.status, 401);
+    let message = agent.next();
+    assert_eq!(agent.post(&server, &message).await.status, 401);
 
     let tokens = server.get("/api/v1/enrolment-tokens").await.is(200);
     let path = format!("/api/v1/enrolment-tokens/{}", tokens["items"][0]["id"].as_str().unwrap());
     server.call("DELETE", &path, None).await.is(204);
     let mut late = Agent::new(&token, OURS);
-    assert_eq!(late.post(&server, &late.next()).await.status, 401);
+    let message = late.next();
+    assert_eq!(late.post(&server, &message).await.status, 401);
 }
 
 #[tokio::test]
