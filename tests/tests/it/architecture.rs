@@ -12,10 +12,14 @@ const RULES: [(&str, &[&str], &[&str]); 11] = [
     ("syncline-sandbox", &["syncline-domain"], &["sqlx", "axum"]),
     (
         "syncline-engine",
-        &["syncline-domain", "syncline-store", "syncline-files", "syncline-sandbox"],
+        &["syncline-domain", "syncline-store", "syncline-files", "syncline-sandbox", "syncline-protocol"],
         &["sqlx", "axum", "wasmtime"],
     ),
-    ("syncline-api", &["syncline-domain", "syncline-store", "syncline-engine"], &["sqlx", "wasmtime"]),
+    (
+        "syncline-api",
+        &["syncline-domain", "syncline-store", "syncline-engine", "syncline-protocol"],
+        &["sqlx", "wasmtime"],
+    ),
     ("syncline", &["syncline-domain", "syncline-engine", "syncline-api"], &["sqlx", "wasmtime"]),
     ("syncline-plugin", &[], &["tokio", "wasmtime"]),
     ("syncline-plugin-cli", &[], &["wasmtime"]),

@@ -40,6 +40,35 @@ impl<S: Send + Sync, T: FromStr<Err: Display>> FromRequestParts<S> for At<T> {
     }
 }
 
+/// Both parameters of a path with two.
+pub(crate) struct AtBoth<A, B>(pub A, pub B);
+
+impl<S, A, B> FromRequestParts<S> for AtBoth<A, B>
+where
+    S: Send + Sync,
+    A: FromStr<Err: Display>,
+    B: FromStr<Err: Display>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "path-parameter", detail);
+        let params =
+            RawPathParams::from_request_parts(parts, state).await.map_err(|error| bad(error.body_text()))?;
+        let mut params = params.iter();
+        let (Some((first_key, first)), Some((second_key, second))) = (params.next(), params.next()) else {
+            return Err(Problem::internal("a route without two parameters"));
+        };
+        let told = |key: &str, text: &str, error: &dyn Display| {
+            bad(format!("{text:?} in place of {{{key}}} in the path: {error}"))
+        };
+        Ok(Self(
+            first.parse().map_err(|error| told(first_key, first, &error))?,
+            second.parse().map_err(|error| told(second_key, second, &error))?,
+        ))
+    }
+}
+
 /// The query.
 pub(crate) struct Params<T>(pub T);
 

@@ -6,6 +6,8 @@
 //! * one file or folder a resource: `plugins/`, `stores.rs`, `collections.rs`, `syncs.rs`, `runs/`, `schedules.rs`,
 //!   `events/`, `access.rs` (tokens, secrets, who am I), `nodes.rs`, `health.rs`; a handler reads top to bottom:
 //!   what goes in and out, its documentation, what it does
+//! * `devices/`: devices, groups, applications, policies, selections, forced synchronisation, messages
+//! * `opamp/`: what devices themselves speak to, at `/v1/opamp`
 //! * `problem.rs`: how anything that goes wrong becomes an answer
 //! * `auth.rs`: tokens and roles, as arguments of handlers
 //! * `input.rs`: bodies, queries and path parameters; `conditional.rs`: `ETag`, `If-Match`; `page.rs`: lists;
@@ -24,6 +26,7 @@ mod access;
 mod auth;
 mod collections;
 mod conditional;
+mod devices;
 mod events;
 mod health;
 mod input;
@@ -32,6 +35,7 @@ mod metrics;
 mod nodes;
 mod observe;
 mod once;
+mod opamp;
 mod openapi;
 mod page;
 mod plugins;
@@ -46,5 +50,5 @@ mod syncs;
 pub use metrics::Metrics;
 pub use openapi::document;
 pub use problem::Problem;
-pub use router::{metrics_router, router};
+pub use router::{device_router, metrics_router, router};
 pub use state::ApiOptions;

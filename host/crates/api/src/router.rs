@@ -15,12 +15,13 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 use crate::{
     access::*,
     collections::*,
+    devices::*,
     events::*,
     health::*,
     linger,
     metrics::show_metrics,
     nodes::*,
-    observe, once, openapi,
+    observe, once, opamp, openapi,
     plugins::*,
     problem::{self, Problem},
     runs::*,
@@ -44,7 +45,14 @@ pub fn router(engine: Engine, options: ApiOptions) -> Router {
     if serve_metrics {
         all = all.get("/metrics", show_metrics);
     }
+    all.router = all.router.merge(opamp::routes());
     dress(all, api)
+}
+
+/// `/v1/opamp` alone, for a listener that devices reach. Give it the same options as [`router`].
+pub fn device_router(engine: Engine, options: ApiOptions) -> Router {
+    let routes = Routes { router: opamp::routes(), ..Routes::default() };
+    dress(routes, Api::new(engine, options))
 }
 
 /// `/metrics`, `/healthz` and `/readyz` alone, for a listener of their own. Give it the same options as [`router`].
@@ -112,6 +120,47 @@ pub(crate) fn routes() -> Routes {
         .delete("/api/v1/schedules/{id}", remove_schedule)
         .post("/api/v1/schedules/{id}/pause", pause_schedule)
         .post("/api/v1/schedules/{id}/resume", resume_schedule)
+        // Devices
+        .post("/api/v1/enrolment-tokens", create_enrolment_token)
+        .get("/api/v1/enrolment-tokens", list_enrolment_tokens)
+        .delete("/api/v1/enrolment-tokens/{id}", revoke_enrolment_token)
+        .post_once("/api/v1/groups", create_group)
+        .get("/api/v1/groups", list_groups)
+        .get("/api/v1/groups/{name}", show_group)
+        .patch("/api/v1/groups/{name}", change_group)
+        .delete("/api/v1/groups/{name}", remove_group)
+        .post_once("/api/v1/applications", create_application)
+        .get("/api/v1/applications", list_applications)
+        .get("/api/v1/applications/{name}", show_application)
+        .put("/api/v1/applications/{name}", change_application)
+        .delete("/api/v1/applications/{name}", remove_application)
+        .post_once("/api/v1/policies", create_policy)
+        .get("/api/v1/policies", list_policies)
+        .get("/api/v1/policies/{id}", show_policy)
+        .put("/api/v1/policies/{id}", change_policy)
+        .delete("/api/v1/policies/{id}", remove_policy)
+        .get("/api/v1/policies/{id}/versions", list_policy_versions)
+        .post_once("/api/v1/policies/{id}/rollback", roll_policy_back)
+        .post_once("/api/v1/selections", create_selection)
+        .get("/api/v1/selections", list_selections)
+        .get("/api/v1/selections/{name}", show_selection)
+        .put("/api/v1/selections/{name}", change_selection)
+        .delete("/api/v1/selections/{name}", remove_selection)
+        .post("/api/v1/selections/{name}/run", run_selection)
+        .post_once("/api/v1/devices", register_device)
+        .get("/api/v1/devices", list_devices)
+        .post_once("/api/v1/devices/sync", sync_devices)
+        .post_once("/api/v1/devices/retry", retry_deliveries)
+        .get("/api/v1/devices/{id}", show_device)
+        .patch("/api/v1/devices/{id}", change_device)
+        .post_once("/api/v1/devices/{id}/decommission", decommission_device)
+        .post_once("/api/v1/devices/{id}/sync", sync_device)
+        .get("/api/v1/devices/{id}/documents/{name}", explain_document)
+        .get("/api/v1/devices/{id}/messages", list_messages)
+        .post_once("/api/v1/devices/{id}/messages", send_message)
+        .post_once("/api/v1/server/sync", sync_server)
+        .get("/api/v1/sync-operations/{id}", show_sync_operation)
+        .get("/api/v1/sync-operations/{id}/devices", list_synced_devices)
         // Events
         .get("/api/v1/events", list_events)
         .get("/api/v1/events/stream", follow_events)

@@ -23,6 +23,8 @@ pub struct ApiOptions {
     pub stream_poll: Duration,
     /// How often a stream without events sends a comment, so that nobody in between takes it for dead.
     pub keep_alive: Duration,
+    /// URL of `/v1/opamp` as devices reach it. If absent, they are told the host that they came to.
+    pub device_endpoint: Option<String>,
     /// Cancel this when the server begins to shut down: streams end, and `/readyz` says no.
     pub stopping: CancellationToken,
 }
@@ -35,6 +37,7 @@ impl Default for ApiOptions {
             request_timeout: Duration::from_secs(120),
             stream_poll: Duration::from_secs(1),
             keep_alive: Duration::from_secs(15),
+            device_endpoint: None,
             stopping: CancellationToken::new(),
         }
     }

@@ -6,8 +6,8 @@
 //! * what went wrong and who has to act: [`failure`]
 //! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
 //! * what a plugin declares: [`declaration`]
-//! * what a plugin decides for devices: [`policy`]
 //! * devices, their policies and what becomes of them: [`device`]
+//! * what a plugin decides for devices: [`policy`]
 //! * what happens: [`run`], [`operation`], [`guard`], [`event`], [`log`]
 //!
 //! Time is never read here: whatever needs it takes a [`jiff::Timestamp`] or a [`clock::Clock`].

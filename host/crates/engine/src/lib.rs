@@ -4,6 +4,7 @@
 //!
 //! * [`Engine`]: start, stop, and what all use cases share
 //! * [`plugins`], [`places`], [`syncs`], [`schedules`], [`access`]: what administrators and operators register
+//! * [`devices`]: devices, their policies, and what they and the server say to each other
 //! * [`runs`]: starting, previewing, approving, cancelling, retrying
 //! * [`worker`]: how a node takes runs and keeps its leases
 //! * [`pipeline`]: declare, diff, guard, apply, verify, record
@@ -15,6 +16,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod devices;
 mod error;
 mod node;
 pub mod pipeline;
@@ -60,6 +62,8 @@ pub struct EngineConfig {
     pub concurrent_calls: u32,
     /// How long events are kept.
     pub keep_events: Duration,
+    /// How devices are managed.
+    pub devices: devices::DeviceConfig,
 }
 
 impl EngineConfig {
@@ -75,6 +79,7 @@ impl EngineConfig {
             allocation: Allocation::Pooling,
             concurrent_calls: 64,
             keep_events: Duration::from_secs(30 * 24 * 3_600),
+            devices: devices::DeviceConfig::default(),
         }
     }
 }
@@ -97,6 +102,7 @@ struct Inner {
     stopping: CancellationToken,
     tasks: TaskTracker,
     worker: worker::Worker,
+    devices: devices::Shared,
     first_token: bool,
 }
 
@@ -129,6 +135,7 @@ impl Engine {
             clock,
             db,
             sandbox,
+            devices: devices::Shared::default(),
             first_token,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -143,6 +150,8 @@ impl Engine {
         self.inner.tasks.spawn(async move { scheduler.fire_schedules_until_stopped().await });
         let keeper = self.clone();
         self.inner.tasks.spawn(async move { keeper.keep_house_until_stopped().await });
+        let devices = self.clone();
+        self.inner.tasks.spawn(async move { devices.look_after_devices_until_stopped().await });
         self.work_until_stopped().await;
         Ok(())
     }

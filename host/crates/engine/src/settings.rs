@@ -67,6 +67,12 @@ pub(crate) fn check_schema(manifest: &Manifest) -> Result<()> {
     text(manifest, &Value::Object(serde_json::Map::new())).map(drop)
 }
 
+/// Checks a schema of someone who is no author of a plugin: using it must come to an end.
+pub(crate) fn check_any_schema(schema: &Value) -> Result<(), String> {
+    schema::check(schema)?;
+    jsonschema::validator_for(schema).map(drop).map_err(|error| error.to_string())
+}
+
 /// What the plugin is given: defaults of the schema filled in, members sorted, no space between tokens.
 pub(crate) fn text(manifest: &Manifest, settings: &Value) -> Result<String> {
     let mut filled = settings.clone();

@@ -120,7 +120,7 @@ CREATE TABLE policy_versions (
     PRIMARY KEY (policy, version)
 );
 
--- Bodies by the SHA-256 of their bytes.
+-- Bodies by the BLAKE3 of their bytes.
 CREATE TABLE documents (
     digest TEXT PRIMARY KEY,
     content_type TEXT NOT NULL,

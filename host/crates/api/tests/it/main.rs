@@ -9,6 +9,7 @@
 
 mod access;
 mod conditional;
+mod devices;
 mod events;
 mod harness;
 mod input;

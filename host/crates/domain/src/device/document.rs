@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// SHA-256 of a document's bytes, as 64 hexadecimal digits.
+/// BLAKE3 of a document's bytes, as 64 hexadecimal digits: also that of a file with these bytes on a device's disk.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String)]
@@ -12,6 +12,12 @@ impl DocumentDigest {
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<[u8; 32]> for DocumentDigest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 

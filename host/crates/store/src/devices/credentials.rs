@@ -64,7 +64,8 @@ impl Db {
 
     /// The credential of this text, if it is valid: one indexed read.
     pub async fn credential_by_secret(&self, text: &str) -> Result<Option<Credential>> {
-        if !text.starts_with(PREFIX) {
+        // A token for one device can have stayed its credential.
+        if !text.starts_with(PREFIX) && !text.starts_with(enrolment::PREFIX) {
             return Ok(None);
         }
         let query = sql(concat!(
@@ -158,6 +159,27 @@ pub(crate) async fn add_candidate(
     let most = i64::try_from(MAX_CANDIDATES).map_err(Error::encode)?;
     query.bind(device).bind(most).execute(tx).await?;
     Ok(text)
+}
+
+/// Makes the text of a token that is used up the credential in use of a device, whose row must be held.
+pub(crate) async fn keep_token(
+    tx: &mut Tx,
+    device: DeviceId,
+    token: EnrolmentTokenId,
+    text: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let query = sql("UPDATE device_credentials SET state = 'old'
+        WHERE device = $1 AND state IN ('candidate', 'current')");
+    query.bind(device).execute(tx).await?;
+    let query = sql(concat!(
+        "INSERT INTO device_credentials (hash, ",
+        columns!(),
+        ") VALUES ($1, $2, $3, 'current', $4, $5, $6, $6)"
+    ));
+    let query = query.bind(tokens::hash(text)).bind(CredentialId::new(now)).bind(device);
+    query.bind(true).bind(token).bind(now).execute(tx).await?;
+    enrolled(tx, device, true, now).await
 }
 
 pub(crate) async fn revoke_all(tx: &mut Tx, device: DeviceId) -> Result<u64> {

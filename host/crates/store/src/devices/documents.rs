@@ -1,7 +1,6 @@
-//! Documents: bodies under the SHA-256 of their bytes, so that a hundred thousand devices with one document have one row.
+//! Documents: bodies under the BLAKE3 of their bytes, so that a hundred thousand devices with one document have one row.
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use syncline_domain::device::DocumentDigest;
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
 /// A document that devices should hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// SHA-256 of the body.
+    /// BLAKE3 of the body.
     pub digest: DocumentDigest,
     /// Such as `application/json`.
     pub content_type: String,
@@ -24,7 +23,7 @@ pub struct Document {
 /// The digest of a document's bytes.
 pub fn document_digest(body: &[u8]) -> Result<DocumentDigest> {
     // 64 hexadecimal digits by construction.
-    hex::encode(Sha256::digest(body)).parse().map_err(Error::Conflict)
+    blake3::hash(body).to_hex().as_str().parse().map_err(Error::Conflict)
 }
 
 impl Db {

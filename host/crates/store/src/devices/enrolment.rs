@@ -30,7 +30,7 @@ macro_rules! columns {
 }
 
 /// What enrolment tokens begin with, so that scanners for leaked secrets can tell them.
-const PREFIX: &str = "sye_";
+pub(crate) const PREFIX: &str = "sye_";
 
 /// An enrolment token to be made.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,6 +172,37 @@ impl Db {
         let device = registry::find(&mut tx, device).await?;
         tx.commit().await?;
         Ok(Enrolling { device, credential })
+    }
+}
+
+impl Db {
+    /// Takes in a device whose agent takes no credential over the protocol: the token for it alone that it came with is used up
+    /// and stays its credential, under the same text. All others of the device are over.
+    pub async fn enrol_lasting(
+        &self,
+        token: EnrolmentTokenId,
+        text: &str,
+        new: &NewEnrolment,
+    ) -> Result<Device> {
+        let now = self.now();
+        let mut tx = self.begin().await?;
+        let token = find_valid(&mut tx, token, now).await?;
+        let Admits::Device(device) = token.admits else {
+            return Err(Error::Conflict(format!(
+                "the enrolment token {:?} is for a group, and this agent takes no credential of its own: make a token for one \
+                 device",
+                token.name
+            )));
+        };
+        refuse_decommissioned(&registry::lock(&mut tx, device).await?)?;
+        use_up(&mut tx, token.id, now).await?;
+        let query = sql("UPDATE devices SET instance_uid = $2, facts = $3, abilities = $4 WHERE id = $1");
+        let query = query.bind(device).bind(&new.instance_uid);
+        query.bind_json(&new.facts).bind_json(&new.abilities).execute(&mut tx).await?;
+        credentials::keep_token(&mut tx, device, token.id, text, now).await?;
+        let device = registry::find(&mut tx, device).await?;
+        tx.commit().await?;
+        Ok(device)
     }
 }
 

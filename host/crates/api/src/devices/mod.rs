@@ -1,0 +1,23 @@
+//! Devices and all that goes with them: one file a resource.
+
+mod applications;
+mod documents;
+mod enrolment;
+mod groups;
+mod messages;
+mod policies;
+mod read;
+mod selections;
+mod sync;
+mod write;
+
+pub(crate) use applications::*;
+pub(crate) use documents::*;
+pub(crate) use enrolment::*;
+pub(crate) use groups::*;
+pub(crate) use messages::*;
+pub(crate) use policies::*;
+pub(crate) use read::*;
+pub(crate) use selections::*;
+pub(crate) use sync::*;
+pub(crate) use write::*;

@@ -1,0 +1,154 @@
+//! Contacts: numbers, duplicates, presence, forced synchronisation, messages.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use syncline_protocol::{
+    items::{Body, Id, Item, Items, Notice, RECOMMENDED_LIMIT, SyncRequest},
+    opamp::{AgentToServer, RemoteConfigStatuses, ServerToAgent},
+};
+
+use super::agent::{Agent, FULL_STATE, documents, time};
+use crate::harness::{Server, request};
+
+async fn enrolled(server: &Server, speaks_items: bool) -> (Agent, ServerToAgent) {
+    let token = server.enrolment_token(json!({ "group": "/" })).await;
+    Agent::enrol(server, &token, speaks_items).await
+}
+
+fn items(answer: &ServerToAgent) -> Items {
+    let custom = answer.custom_message.as_ref().expect("a custom message");
+    Items::from_custom(custom, RECOMMENDED_LIMIT).unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_gap_is_asked_about_until_a_full_message_settles_it() {
+    let server = Server::with_browser().await;
+    let (mut agent, _) = enrolled(&server, false).await;
+    let message = agent.next();
+    assert_eq!(agent.send(&server, &message).await.flags, 0);
+    agent.sequence += 1;
+    let message = agent.next();
+    assert_eq!(agent.send(&server, &message).await.flags, FULL_STATE);
+    agent.sequence += 1;
+    let message = agent.whole();
+    assert_eq!(agent.send(&server, &message).await.flags, 0);
+    let message = AgentToServer { sequence_num: 0, ..agent.next() };
+    assert_eq!(agent.send(&server, &message).await.flags, 0, "it says no number");
+}
+
+#[tokio::test]
+async fn a_duplicate_is_answered_with_the_same_offer() {
+    let server = Server::with_browser().await;
+    server.with_policy(json!({ "home": "a" })).await;
+    let (mut agent, first) = enrolled(&server, false).await;
+    agent.sequence -= 1;
+    let message = agent.next();
+    let again = agent.send(&server, &message).await;
+    assert_eq!((again.flags, documents(&again)), (0, documents(&first)));
+    assert_eq!(server.device().await["applications"][0]["delivery"]["offers"], 1);
+}
+
+#[tokio::test]
+async fn presence_moves_with_contacts_alone_and_silence_shows() {
+    let server = Server::with_browser().await;
+    let (mut agent, _) = enrolled(&server, false).await;
+    let before = server.device().await;
+    server.clock.forward(Duration::from_secs(600));
+    server.with_policy(json!({ "home": "a" })).await;
+    assert_eq!(server.device().await["last_contact"], before["last_contact"]);
+    let message = agent.next();
+    agent.send(&server, &message).await;
+    let after = server.device().await;
+    assert!(time(&after["last_contact"]) > time(&before["last_contact"]));
+    assert!(time(&after["next_contact"]) > time(&after["last_contact"]));
+    server.clock.forward(Duration::from_secs(3 * 3_600 + 60));
+    let silent = server.device().await;
+    assert_eq!((&silent["status"]["state"], &silent["status"]["mark"]), (&json!("silent"), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_polling_device_is_synchronised_at_its_next_contact() {
+    let server = Server::with_browser().await;
+    server.with_policy(json!({ "home": "a" })).await;
+    let (mut agent, offer) = enrolled(&server, false).await;
+    let id = server.device().await["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/devices/{id}/sync");
+    server.send(request("POST", &path, &server.viewer, None)).await.problem(403, "role");
+    let begun = server.send(request("POST", &path, &server.operator, None)).await;
+    assert_eq!(begun.is(202)["counts"]["deferred"], 1);
+    let operation = begun.header("location").to_owned();
+    let again = server.post("/api/v1/devices/sync", json!({ "devices": [id] })).await.is(202);
+    assert_eq!(again["id"], begun.json()["id"], "one is under way");
+
+    let message = agent.next();
+    agent.send(&server, &message).await;
+    assert_eq!(server.get(&operation).await.is(200)["finished_at"], Value::Null, "something is outstanding");
+    agent.report(&server, &offer, RemoteConfigStatuses::Applied).await;
+    let ended = server.get(&operation).await.is(200);
+    assert_eq!(ended["counts"]["synchronised"], 1);
+    assert!(ended["finished_at"].is_string());
+    assert!(server.device().await["last_forced_sync"].is_string());
+    let devices = server.get(&format!("{operation}/devices")).await.is(200);
+    assert_eq!(devices["items"][0]["outcome"], "synchronised");
+}
+
+#[tokio::test]
+async fn the_server_synchronises_itself() {
+    let server = Server::with_browser().await;
+    let begun = server.post("/api/v1/server/sync", Value::Null).await;
+    begun.is(202);
+    let path = begun.header("location");
+    while server.get(path).await.is(200)["finished_at"].is_null() {
+        tokio::task::yield_now().await;
+    }
+    server.post("/api/v1/devices/sync", json!("server")).await.problem(422, "body");
+    server.post("/api/v1/devices/sync", json!({ "group": "/nowhere" })).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn messages_go_both_ways_and_are_acknowledged() {
+    let server = Server::with_browser().await;
+    let (mut agent, first) = enrolled(&server, true).await;
+    assert!(matches!(items(&first).items.last().unwrap().body, Some(Body::NextContact(_))));
+    let id = server.device().await["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/devices/{id}/messages");
+    let notice = json!({ "title": "Down at noon", "severity": "warning" });
+    assert_eq!(server.post(&path, notice).await.is(200)["devices"], 1);
+
+    let said = Notice { title: "Disk is full".to_owned(), ..Notice::default() };
+    let item = Item::new(Id::new([5; 16]), 1, Body::Notice(said));
+    let answer = items(&agent.say(&server, vec![item.clone(), item]).await);
+    assert_eq!(answer.received, [vec![5; 16], vec![5; 16]]);
+    let Some(Body::Notice(heard)) = &answer.items[0].body else { panic!("{answer:?}") };
+    assert_eq!(heard.title, "Down at noon");
+
+    let received = Items { items: Vec::new(), received: vec![answer.items[0].id.clone()] };
+    let message = AgentToServer { custom_message: Some(received.to_custom()), ..agent.next() };
+    let answer = items(&agent.send(&server, &message).await);
+    assert_eq!(answer.items.len(), 1, "the next contact alone: {answer:?}");
+    let list = server.get(&path).await.is(200);
+    let mut told: Vec<_> = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["summary"].as_str().unwrap(), one["outcome"].as_str().unwrap()))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [("Disk is full", "received"), ("Down at noon", "acknowledged")]);
+}
+
+#[tokio::test]
+async fn a_device_that_asks_for_a_synchronisation_is_told_what_became_of_it() {
+    let server = Server::with_browser().await;
+    let (mut agent, _) = enrolled(&server, true).await;
+    let request = SyncRequest { sync_id: vec![9; 16], reason: "asked by a user".to_owned() };
+    let item = Item::new(Id::new([6; 16]), 1, Body::SyncRequest(request));
+    let answer = items(&agent.say(&server, vec![item]).await);
+    let result = answer.items.iter().find_map(|item| match &item.body {
+        Some(Body::SyncResult(result)) => Some(result.clone()),
+        _ => None,
+    });
+    assert_eq!(result.unwrap().sync_id, [9; 16]);
+    assert!(server.device().await["last_forced_sync"].is_string());
+}

@@ -1,0 +1,8 @@
+//! Devices as they come over plain HTTP, and as administrators see them.
+
+mod agent;
+mod contacts;
+mod deliveries;
+mod enrolment;
+mod resources;
+mod transport;

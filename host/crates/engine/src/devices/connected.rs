@@ -1,0 +1,102 @@
+//! The devices that are connected to this node, and how they are woken.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use syncline_domain::ids::DeviceId;
+use tokio::sync::Notify;
+
+use crate::Engine;
+
+/// Wakes one connection.
+#[derive(Debug, Default)]
+pub struct Wake {
+    notify: Notify,
+    full: AtomicBool,
+}
+
+impl Wake {
+    /// Waits until the device is to be looked after; true if it is to report everything.
+    pub async fn woken(&self) -> bool {
+        self.notify.notified().await;
+        self.full.swap(false, Ordering::AcqRel)
+    }
+
+    fn wake(&self, full: bool) {
+        if full {
+            self.full.store(true, Ordering::Release);
+        }
+        self.notify.notify_one();
+    }
+}
+
+/// The connections of this node by device: more than one for a moment, when an agent connects anew.
+#[derive(Debug, Default)]
+pub(crate) struct Connected {
+    next: AtomicU64,
+    by_device: Mutex<HashMap<DeviceId, Vec<(u64, Arc<Wake>)>>>,
+}
+
+/// A connected device, until it is dropped.
+pub struct Connection {
+    engine: Engine,
+    device: DeviceId,
+    number: u64,
+    wake: Arc<Wake>,
+}
+
+impl Connection {
+    /// The device.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// What wakes it.
+    pub fn wake(&self) -> Arc<Wake> {
+        Arc::clone(&self.wake)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut all = self.engine.inner.devices.connected.by_device.lock();
+        if let Some(connections) = all.get_mut(&self.device) {
+            connections.retain(|(number, _)| *number != self.number);
+            if connections.is_empty() {
+                all.remove(&self.device);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// A device is connected to this node, and can be woken until the connection is dropped.
+    pub fn device_connected(&self, device: DeviceId) -> Connection {
+        let connected = &self.inner.devices.connected;
+        let number = connected.next.fetch_add(1, Ordering::Relaxed);
+        let wake = Arc::new(Wake::default());
+        connected.by_device.lock().entry(device).or_default().push((number, Arc::clone(&wake)));
+        Connection { engine: self.clone(), device, number, wake }
+    }
+
+    /// Whether a device is connected to this node.
+    pub fn is_connected(&self, device: DeviceId) -> bool {
+        self.inner.devices.connected.by_device.lock().contains_key(&device)
+    }
+
+    /// Wakes those of these devices that are connected to this node; `full`: they are to report everything.
+    pub(crate) fn wake_devices(&self, devices: impl IntoIterator<Item = DeviceId>, full: bool) {
+        let all = self.inner.devices.connected.by_device.lock();
+        for connections in devices.into_iter().filter_map(|device| all.get(&device)) {
+            for (_, wake) in connections {
+                wake.wake(full);
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Our own capability: items in both directions.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use syncline_domain::{
+    device::message::{Direction, Message, MessageOutcome},
+    ids::MessageId,
+};
+use syncline_protocol::items::{
+    Body, Id, Item, Items, NextContact, Notice, Severity, SyncOutcome, SyncResult,
+};
+use syncline_store::NewMessage;
+use uuid::Uuid;
+
+use super::Turn;
+use crate::{
+    Engine, Result,
+    devices::messages::{NOTICE, SYNC_RESULT},
+};
+
+/// Messages that are sent in one answer.
+const MOST: u32 = 32;
+/// Kind of a message with which a device asks to be brought up to date.
+const SYNC_REQUEST: &str = "sync-request";
+/// Most characters of a title and a text that are kept of a device.
+const MOST_TITLE: usize = 200;
+const MOST_TEXT: usize = 16 << 10;
+
+impl Engine {
+    /// Takes in what the device says, and what it has received.
+    pub(super) async fn take_items(&self, turn: &mut Turn<'_>) -> Result<()> {
+        let Some(items) = turn.items.clone() else { return Ok(()) };
+        let received: Vec<_> = items.acknowledged().map(|id| MessageId(Uuid::from(id))).collect();
+        if !received.is_empty() {
+            self.db().acknowledge_messages(turn.device.id, &received).await?;
+        }
+        for item in &items.items {
+            let Ok(id) = item.parsed_id() else { continue };
+            match &item.body {
+                Some(Body::SyncRequest(request)) => {
+                    let summary = first(&request.reason, MOST_TITLE);
+                    let details = json!({ "sync_id": hex::encode(&request.sync_id), "reason": summary });
+                    let outcome = MessageOutcome::Waiting;
+                    turn.asked |= self.keep(turn, id, SYNC_REQUEST, summary, details, outcome).await?;
+                }
+                Some(Body::Notice(notice)) => {
+                    let summary = first(&notice.title, MOST_TITLE);
+                    let details = json!({
+                        "severity": severity_word(notice.severity()),
+                        "title": summary,
+                        "text": first(&notice.text, MOST_TEXT),
+                        "details": notice.details.iter().take(100)
+                            .map(|(name, text)| (first(name, MOST_TITLE), Value::from(first(text, MOST_TEXT))))
+                            .collect::<serde_json::Map<_, _>>(),
+                        "sent_unix_ms": item.sent_unix_ms,
+                    });
+                    self.keep(turn, id, NOTICE, summary, details, MessageOutcome::Received).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// False if the message was kept before.
+    async fn keep(
+        &self,
+        turn: &Turn<'_>,
+        id: Id,
+        kind: &str,
+        summary: String,
+        details: Value,
+        outcome: MessageOutcome,
+    ) -> Result<bool> {
+        let message = Message {
+            id: MessageId(Uuid::from(id)),
+            device: turn.device.id,
+            direction: Direction::FromDevice,
+            kind: kind.to_owned(),
+            summary,
+            details,
+            at: turn.now,
+            expires_at: None,
+            outcome,
+            outcome_at: turn.now,
+        };
+        Ok(self.db().receive_message(&message).await?)
+    }
+
+    /// The device has what it should have, or has failed: tells it what became of the synchronisations that it asked for.
+    /// True if there was one.
+    pub(super) async fn answer_sync_requests(&self, turn: &Turn<'_>, well: bool) -> Result<bool> {
+        if !turn.device.abilities.speaks_items {
+            return Ok(false);
+        }
+        let waiting = self.db().waiting_messages(turn.device.id, MOST).await?;
+        let mut asked = Vec::new();
+        for message in waiting.iter().filter(|one| one.direction == Direction::FromDevice) {
+            let outcome = if well { "synchronised" } else { "failed" };
+            let answer = NewMessage {
+                kind: SYNC_RESULT.to_owned(),
+                summary: format!("The synchronisation that the device asked for: {outcome}"),
+                details: json!({ "sync_id": message.details["sync_id"], "outcome": outcome }),
+                expires_at: None,
+            };
+            self.db().send_message(&[turn.device.id], &answer, None).await?;
+            asked.push(message.id);
+        }
+        if asked.is_empty() {
+            return Ok(false);
+        }
+        self.db().acknowledge_messages(turn.device.id, &asked).await?;
+        Ok(true)
+    }
+
+    /// Puts what waits for the device into the answer, acknowledges what it said, and tells it when to come back.
+    pub(super) async fn add_items(&self, turn: &mut Turn<'_>) -> Result<()> {
+        if !turn.device.abilities.speaks_items {
+            return Ok(());
+        }
+        let waiting = self.db().waiting_messages(turn.device.id, MOST).await?;
+        let to_device = waiting.iter().filter(|one| one.direction == Direction::ToDevice);
+        let mut items: Vec<_> = to_device.filter_map(item).collect();
+        let said = turn.items.iter().flat_map(|items| &items.items);
+        let received: Vec<_> = said.map(|item| item.id.clone()).collect();
+        // Unasked, only what waits is a reason to speak.
+        if turn.items.is_some() || turn.message.capabilities != 0 || !items.is_empty() {
+            let next = self.next_contact(&turn.device, turn.now);
+            let period = self.config().devices.period;
+            let contact = NextContact {
+                delay_ms: next.duration_since(turn.now).as_millis().max(0).try_into().unwrap_or(u64::MAX),
+                period_ms: period.as_millis().try_into().unwrap_or(u64::MAX),
+            };
+            let id = Id::new(rand::random());
+            items.push(Item::new(id, unix_ms(turn.now), Body::NextContact(contact)));
+        }
+        let items = Items { items, received };
+        if !items.is_empty() {
+            turn.answer.custom_message = Some(items.to_custom());
+        }
+        Ok(())
+    }
+}
+
+/// A message as an item; `None` for a kind that devices are not told.
+fn item(message: &Message) -> Option<Item> {
+    let text = |name: &str| message.details[name].as_str().unwrap_or_default().to_owned();
+    let body = match message.kind.as_str() {
+        NOTICE => Body::Notice(Notice {
+            severity: severity(&text("severity")).into(),
+            title: text("title"),
+            text: text("text"),
+            details: [("from".to_owned(), text("from"))].into(),
+        }),
+        SYNC_RESULT => {
+            let outcome = match text("outcome").as_str() {
+                "synchronised" => SyncOutcome::Synchronised,
+                _ => SyncOutcome::Failed,
+            };
+            let sync_id = hex::decode(text("sync_id")).ok()?;
+            Body::SyncResult(SyncResult { sync_id, outcome: outcome.into() })
+        }
+        _ => return None,
+    };
+    Some(Item::new(Id::from(message.id.0), unix_ms(message.at), body))
+}
+
+fn severity(word: &str) -> Severity {
+    match word {
+        "warning" => Severity::Warning,
+        "error" => Severity::Error,
+        "critical" => Severity::Critical,
+        _ => Severity::Info,
+    }
+}
+
+fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Unspecified | Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+        Severity::Critical => "critical",
+    }
+}
+
+fn unix_ms(at: Timestamp) -> u64 {
+    at.as_millisecond().max(0).unsigned_abs()
+}
+
+fn first(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
