@@ -17,6 +17,10 @@
 //! | [`SyncResult`] | both | answers that |
 //! | [`Notice`] | both | a message for people |
 //! | [`NextContact`] | server | when to come back |
+//! | [`Task`] | server | asks to run an action of the device, at most once |
+//! | [`TaskResult`] | device | answers that |
+//! | [`Activation`] | device | an activation code that someone typed in |
+//! | [`ActivationResult`] | server | answers that |
 //!
 //! # Reading
 //!
@@ -28,8 +32,8 @@ mod message;
 
 pub use check::{BadId, BadItems, Id};
 pub use message::{
-    Application, ApplicationState, Applications, Body, Hello, Item, Items, NextContact, Notice, Severity,
-    SyncOutcome, SyncRequest, SyncResult,
+    Activation, ActivationResult, Application, ApplicationState, Applications, Body, Hello, Item, Items,
+    NextContact, Notice, Severity, SyncOutcome, SyncRequest, SyncResult, Task, TaskOutcome, TaskResult,
 };
 use prost::Message;
 

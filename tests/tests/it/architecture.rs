@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Crate, and what it may know of the workspace and must not know of the world.
-const RULES: [(&str, &[&str], &[&str]); 11] = [
+const RULES: [(&str, &[&str], &[&str]); 12] = [
     ("syncline-domain", &[], &["tokio", "sqlx", "axum", "wasmtime"]),
     ("syncline-store", &["syncline-domain"], &["axum", "wasmtime"]),
     ("syncline-files", &["syncline-domain"], &["sqlx", "axum", "wasmtime", "tokio"]),
@@ -24,6 +24,7 @@ const RULES: [(&str, &[&str], &[&str]); 11] = [
     ("syncline-plugin", &[], &["tokio", "wasmtime"]),
     ("syncline-plugin-cli", &[], &["wasmtime"]),
     ("syncline-protocol", &[], &["tokio", "axum", "sqlx", "wasmtime"]),
+    ("syncline-device", &["syncline-protocol"], &["axum", "sqlx", "wasmtime"]),
     ("syncline-tests", &[], &["sqlx", "axum", "wasmtime"]),
 ];
 

@@ -102,6 +102,12 @@ impl Item {
             Some(Body::Applications(all)) => all.applications.iter().try_for_each(Application::check),
             Some(Body::SyncRequest(request)) => length("SyncRequest.sync_id", &request.sync_id, Id::LENGTH),
             Some(Body::SyncResult(result)) => length("SyncResult.sync_id", &result.sync_id, Id::LENGTH),
+            Some(Body::Task(task)) => length("Task.task_id", &task.task_id, Id::LENGTH),
+            Some(Body::TaskResult(result)) => length("TaskResult.task_id", &result.task_id, Id::LENGTH),
+            Some(Body::Activation(it)) => length("Activation.activation_id", &it.activation_id, Id::LENGTH),
+            Some(Body::ActivationResult(result)) => {
+                length("ActivationResult.activation_id", &result.activation_id, Id::LENGTH)
+            }
             Some(Body::Notice(_) | Body::NextContact(_)) | None => Ok(()),
         }
     }
@@ -134,7 +140,9 @@ fn length_or_empty(field: &'static str, bytes: &[u8], expected: usize) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::items::{Applications, SyncRequest, SyncResult};
+    use crate::items::{
+        Activation, ActivationResult, Applications, SyncRequest, SyncResult, Task, TaskResult,
+    };
 
     /// The field that `items` are refused for.
     fn refused(items: &Items) -> &'static str {
@@ -171,6 +179,10 @@ mod tests {
             ),
             ("SyncRequest.sync_id", with(Body::SyncRequest(SyncRequest::default()))),
             ("SyncResult.sync_id", with(Body::SyncResult(SyncResult::default()))),
+            ("Task.task_id", with(Body::Task(Task::default()))),
+            ("TaskResult.task_id", with(Body::TaskResult(TaskResult::default()))),
+            ("Activation.activation_id", with(Body::Activation(Activation::default()))),
+            ("ActivationResult.activation_id", with(Body::ActivationResult(ActivationResult::default()))),
         ] {
             assert_eq!(refused(&items), field);
         }

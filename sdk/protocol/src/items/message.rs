@@ -1,6 +1,6 @@
 //! The messages. Times are milliseconds since 1970-01-01T00:00:00Z; ids have 16 bytes, digests 32 (BLAKE3).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// Items and acknowledgements: the data of one custom message.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -23,7 +23,7 @@ pub struct Item {
     #[prost(uint64, tag = "2")]
     pub sent_unix_ms: u64,
     /// What it says; `None` if it is of a kind that is not known here.
-    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15")]
+    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19")]
     pub body: Option<Body>,
 }
 
@@ -48,6 +48,18 @@ pub enum Body {
     /// When to come back.
     #[prost(message, tag = "15")]
     NextContact(NextContact),
+    /// Run an action.
+    #[prost(message, tag = "16")]
+    Task(Task),
+    /// What became of that.
+    #[prost(message, tag = "17")]
+    TaskResult(TaskResult),
+    /// Someone on the device has an activation code.
+    #[prost(message, tag = "18")]
+    Activation(Activation),
+    /// What became of that.
+    #[prost(message, tag = "19")]
+    ActivationResult(ActivationResult),
 }
 
 /// Who speaks. Two runs at once, or another fingerprint, under one credential are a machine that was cloned.
@@ -200,4 +212,83 @@ pub struct NextContact {
     /// Milliseconds between contacts after that; 0 leaves it to the device.
     #[prost(uint64, tag = "2")]
     pub period_ms: u64,
+}
+
+/// Asks a device to run an action that it has configured, at most once.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Task {
+    /// Its own, 16 bytes: the same task under another item is still the same task.
+    #[prost(bytes = "vec", tag = "1")]
+    pub task_id: Vec<u8>,
+    /// The action, as the device has configured it.
+    #[prost(string, tag = "2")]
+    pub action: String,
+    /// What the action is given: JSON; empty for nothing.
+    #[prost(string, tag = "3")]
+    pub parameters: String,
+    /// Milliseconds from the receipt of this in which it may begin; 0 is any time.
+    #[prost(uint64, tag = "4")]
+    pub expires_in_ms: u64,
+}
+
+/// What became of a task.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct TaskResult {
+    /// That of the task, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub task_id: Vec<u8>,
+    /// How it ended.
+    #[prost(enumeration = "TaskOutcome", tag = "2")]
+    pub outcome: i32,
+    /// More, for people; can be empty. Never a secret.
+    #[prost(string, tag = "3")]
+    pub text: String,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum TaskOutcome {
+    /// Not said, or not known here.
+    Unspecified = 0,
+    /// It ran and succeeded.
+    Succeeded = 1,
+    /// It ran and failed, or was interrupted; it is not run again.
+    Failed = 2,
+    /// The device has no such action.
+    Unsupported = 3,
+    /// Its time was over before it began.
+    Expired = 4,
+}
+
+/// Someone on the device has an activation code. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+#[prost(skip_debug)]
+pub struct Activation {
+    /// Of this attempt, 16 bytes; its result has the same.
+    #[prost(bytes = "vec", tag = "1")]
+    pub activation_id: Vec<u8>,
+    /// As it was typed.
+    #[prost(string, tag = "2")]
+    pub code: String,
+}
+
+impl fmt::Debug for Activation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Activation").field("activation_id", &self.activation_id).finish_non_exhaustive()
+    }
+}
+
+/// What became of an activation.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct ActivationResult {
+    /// That of the attempt, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub activation_id: Vec<u8>,
+    /// Whether the code activated someone.
+    #[prost(bool, tag = "2")]
+    pub activated: bool,
+    /// Who was activated, or why nobody was; for people.
+    #[prost(string, tag = "3")]
+    pub text: String,
 }
