@@ -1,14 +1,16 @@
 //! Why a device has the values that it has.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use syncline_domain::{
     Failure, Name,
     device::{
-        Delivery,
+        Delivery, Device,
         policy::{Layer, Place, Source},
     },
     ids::{DeviceId, PolicyId},
-    policy::{Document, LockedOut, Verdict},
+    policy::{Answer, Document, LockedOut, Verdict},
 };
 
 use super::{resolve, rules::Rules};
@@ -70,9 +72,7 @@ impl Engine {
         let device = self.db().device(id).await?;
         let deliveries = self.db().deliveries_of(id).await?;
         let rules = Rules::read(self, Some(name), Some(id)).await?;
-        let mut found =
-            rules.applications.iter().flat_map(|(plugin, all)| all.iter().map(move |one| (plugin, one)));
-        let Some((plugin, application)) = found.find(|(_, one)| one.name == *name) else {
+        let Some((plugin, application)) = rules.application(name) else {
             return Err(Error::NotFound { what: "application", name: name.to_string() });
         };
         let selections = rules.selections_of(&device, &deliveries, self.clock().now());
@@ -89,29 +89,7 @@ impl Engine {
         if layers.is_empty() {
             return Ok(explanation);
         }
-        let asked = async {
-            let asked = rules.plugin(plugin)?;
-            let mut all = Vec::new();
-            for one in rules.applications.get(plugin).into_iter().flatten() {
-                let layers = rules.layers(one, &device, &selections);
-                if layers.is_empty() || (one.name != *name && !asked.asks.whole_device) {
-                    continue;
-                }
-                let (application, taken) = resolve::application(&one.name, &layers)?;
-                if one.name == *name {
-                    explanation.locked_out = taken;
-                }
-                all.push(application);
-            }
-            let mut request = resolve::request(&device, all, rules.users_of(id))?;
-            request.explain = true;
-            let mut answers = Vec::new();
-            for call in request.calls(&asked.asks) {
-                answers.extend(self.ask(asked, call).await?);
-            }
-            Ok::<_, Failure>(answers.into_iter().find(|answer| answer.application == *name))
-        };
-        match asked.await {
+        match self.explained(&rules, &device, &selections, (plugin, name), &mut explanation).await {
             Ok(Some(answer)) => match answer.verdict {
                 Verdict::Document(document) => explanation.document = Some(document),
                 Verdict::Withdrawn => {}
@@ -121,5 +99,37 @@ impl Engine {
             Err(failure) => explanation.failure = Some(failure),
         }
         Ok(explanation)
+    }
+    /// What the plugin says of one application, asked to explain it.
+    async fn explained(
+        &self,
+        rules: &Rules,
+        device: &Device,
+        selections: &BTreeSet<Name>,
+        (plugin, name): (&Name, &Name),
+        explanation: &mut Explanation,
+    ) -> Result<Option<Answer>, Failure> {
+        let asked = rules.plugin(plugin)?;
+        let mut all = Vec::new();
+        for one in rules.applications.get(plugin).into_iter().flatten() {
+            let layers = rules.layers(one, device, selections);
+            if layers.is_empty() || (one.name != *name && !asked.asks.whole_device) {
+                continue;
+            }
+            let (application, taken) = resolve::application(&one.name, &layers)?;
+            if one.name == *name {
+                explanation.locked_out = taken;
+            }
+            all.push(application);
+        }
+        let mut request = resolve::request(device, all, rules.users_of(device.id))?;
+        request.explain = true;
+        for call in request.calls(&asked.asks) {
+            let answers = self.ask(asked, call).await?;
+            if let Some(answer) = answers.into_iter().find(|answer| answer.application == *name) {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
     }
 }

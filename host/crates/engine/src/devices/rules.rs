@@ -100,6 +100,13 @@ impl Rules {
         }
     }
 
+    /// An application, and the plugin that decides it.
+    pub fn application(&self, name: &Name) -> Option<(&Name, &Application)> {
+        let mut all =
+            self.applications.iter().flat_map(|(plugin, all)| all.iter().map(move |one| (plugin, one)));
+        all.find(|(_, one)| one.name == *name)
+    }
+
     /// The plugin of this name, or why it cannot be asked.
     pub fn plugin(&self, name: &Name) -> Result<&Asked, Failure> {
         match self.plugins.get(name) {

@@ -49,9 +49,9 @@ pub fn run(config: Config) -> Result<()> {
     let state = StateFolder::open(&config.state)?;
     let (agent, handle) = Agent::new(config, state, Clock::system())?;
     on_runtime(async move {
-        let listening = local::listen(&socket, path, handle.clone());
+        let local_handle = handle.clone();
         tokio::spawn(async move {
-            if let Err(error) = listening.await {
+            if let Err(error) = local::listen(&socket, path, local_handle).await {
                 tracing::error!("nobody can force a sync on this device: {error}");
             }
         });
