@@ -108,9 +108,19 @@ pub fn status(path: &Path, running: bool) -> Result<Status> {
     })
 }
 
+/// The socket of an agent.
+#[derive(Debug)]
+pub struct Socket(UnixListener);
+
+impl Socket {
+    /// Takes the place of what a killed agent left there.
+    pub fn bind(path: &Path) -> Result<Self> {
+        bind(path).map(Self).map_err(Error::file("listen at", path))
+    }
+}
+
 /// Listens at the socket until the agent ends.
-pub async fn listen(socket: &Path, state: PathBuf, agent: Handle) -> Result<()> {
-    let listener = bind(socket).map_err(Error::file("listen at", socket))?;
+pub async fn listen(Socket(listener): Socket, state: PathBuf, agent: Handle) {
     let room = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };

@@ -119,6 +119,14 @@ impl Device {
         Running(self.command(&["run"]).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
+    /// The agent, once it has spoken to the server.
+    pub async fn starts(&self, server: &Server) -> Running {
+        server.with(|brain| brain.hellos.clear());
+        let agent = self.run();
+        server.until("a contact", |brain| (!brain.hellos.is_empty()).then_some(())).await;
+        agent
+    }
+
     pub fn file(&self) -> Option<String> {
         fs::read_to_string(self.at("till.conf")).ok()
     }

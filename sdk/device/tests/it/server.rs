@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
@@ -81,7 +80,6 @@ pub struct Brain {
 pub struct Server {
     brain: Arc<Mutex<Brain>>,
     changed: watch::Sender<u64>,
-    pub address: SocketAddr,
     wake: watch::Sender<u64>,
 }
 
@@ -104,7 +102,6 @@ impl Server {
             brain: Arc::new(Mutex::new(brain)),
             changed: watch::channel(0).0,
             wake: watch::channel(0).0,
-            address,
         };
         let it = server.clone();
         tokio::spawn(async move {

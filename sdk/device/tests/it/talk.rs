@@ -44,8 +44,7 @@ async fn any_user_forces_a_sync_and_hears_how_it_ended() {
     let server = Server::start().await;
     let device = Device::new(&server, "", "");
     device.enrol().await;
-    let _agent = device.run();
-    server.until("a contact", |brain| (!brain.hellos.is_empty()).then_some(())).await;
+    let _agent = device.starts(&server).await;
     let said = device.succeeds(&["sync"]).await;
     assert!(said.contains("up to date"), "{said}");
 }
@@ -110,7 +109,7 @@ async fn a_code_activates_and_is_kept_until_the_server_has_it() {
     device.enrol().await;
     let early = device.call(&["activate", "ABCD-1234"]).await;
     assert_eq!(early.status.code(), Some(6), "nobody is there yet");
-    let _agent = device.run();
+    let _agent = device.starts(&server).await;
     let call = device.call(&["sync"]);
     let code = async {
         let (activation_id, code) = server

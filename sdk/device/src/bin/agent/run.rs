@@ -7,7 +7,7 @@ use syncline_device::{
     agent::{Agent, Request},
     clock::Clock,
     config::Config,
-    local,
+    local::{self, Socket},
     net::Endpoint,
     state::{StateFolder, credential::Credential},
 };
@@ -49,12 +49,11 @@ pub fn run(config: Config) -> Result<()> {
     let state = StateFolder::open(&config.state)?;
     let (agent, handle) = Agent::new(config, state, Clock::system())?;
     on_runtime(async move {
-        let local_handle = handle.clone();
-        tokio::spawn(async move {
-            if let Err(error) = local::listen(&socket, path, local_handle).await {
-                tracing::error!("nobody can force a sync on this device: {error}");
-            }
-        });
+        // Before the first contact: who is told that the agent is there can speak to it.
+        match Socket::bind(&socket) {
+            Ok(socket) => drop(tokio::spawn(local::listen(socket, path, handle.clone()))),
+            Err(error) => tracing::error!("nobody can force a sync on this device: {error}"),
+        }
         let failed = |error| CliError::failed(format!("cannot wait for signals: {error}"));
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
