@@ -2,7 +2,7 @@
 //! now and then.
 
 use jiff::Timestamp;
-use syncline_domain::device::Observation;
+use syncline_domain::{device::Observation, run::Trigger};
 use syncline_store::Seen;
 
 use crate::{Engine, Result};
@@ -42,7 +42,7 @@ impl Engine {
         let due = synced.checked_add(self.config().devices.server_sync).unwrap_or(Timestamp::MAX);
         if now >= due {
             *synced = now;
-            self.sync_server().await?;
+            self.sync_server(Trigger::Schedule, "system").await?;
         }
         Ok(())
     }

@@ -1,12 +1,11 @@
 //! The tree of groups.
 
 use syncline_domain::{
-    device::{GroupPath, user::KeySets},
+    device::{GroupPath, Publication, Scope, user::KeySets},
     event::NewEvent,
 };
 use syncline_store::GroupRecord;
 
-use super::publish::{Publish, Scope};
 use crate::{Engine, Result};
 
 /// What can be changed of a group. What is absent stays.
@@ -53,7 +52,7 @@ impl Engine {
             let event = NewEvent::new("group.moved", actor, format!("Group {path} was moved to {to}"));
             group = self.db().move_group(path, &to, event).await?;
         }
-        self.publish_change(Publish::of(Scope::Group(group.path.clone()))).await?;
+        self.publish_change(Publication::of(Scope::Group(group.path.clone())), actor).await?;
         Ok(group)
     }
 

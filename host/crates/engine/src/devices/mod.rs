@@ -2,7 +2,7 @@
 //!
 //! * what administrators register: [`enrolment`] (tokens), [`applications`], [`groups`], [`selections`], [`policies`],
 //!   [`registry`] (the devices themselves)
-//! * what devices should hold: [`publish`] works it out and writes it down, asking the plugin through `resolve` once per
+//! * what devices should hold: `publish` works it out and writes it down, asking the plugin through `resolve` once per
 //!   distinct input; [`explain`] says why
 //! * one contact of one device: [`session`]
 //! * what people start: [`sync`] (forced synchronisation), [`messages`]
@@ -19,10 +19,10 @@ pub mod explain;
 pub mod groups;
 pub mod messages;
 pub mod policies;
-pub mod publish;
+pub(crate) mod publish;
 pub mod registry;
 mod resolve;
-mod rules;
+pub(crate) mod rules;
 pub mod selections;
 pub mod session;
 pub mod sync;
@@ -78,5 +78,5 @@ pub(crate) struct Shared {
     connected: connected::Connected,
     heard: session::Heard,
     /// Publishing goes one batch after the other, so that versions rise by one.
-    publishing: tokio::sync::Mutex<()>,
+    pub(crate) publishing: tokio::sync::Mutex<()>,
 }

@@ -3,7 +3,7 @@
 //! * where devices sit and how they get in: [`groups`], [`enrolment`] (tokens), [`credentials`], [`registry`] (the devices),
 //!   [`list`] (filters, pages, counts)
 //! * what they should hold: [`applications`], [`policies`], [`selections`], [`documents`]
-//! * what became of it: [`deliveries`], [`resolves`] (why there is no document), [`presence`] (contacts, in group commits), `status` (the colours, as stored)
+//! * what became of it: [`deliveries`], [`resolves`] (why there is no document), `publications` (what a run publishes), [`presence`] (contacts, in group commits), `status` (the colours, as stored)
 //! * what people start: [`operations`], [`messages`], [`tasks`]; who uses devices: [`users`], [`activation`]
 //!
 //! Whatever sits in a group names its path without a reference that the database knows: it holds the group's row for
@@ -22,6 +22,7 @@ pub(crate) mod messages;
 pub(crate) mod operations;
 pub(crate) mod policies;
 pub(crate) mod presence;
+mod publications;
 pub(crate) mod registry;
 mod resolves;
 pub(crate) mod selections;

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use syncline_domain::{
     Name,
     device::{
-        Delivery, DeliveryState, Device, DeviceState, Observation, SyncKind,
+        Delivery, DeliveryState, Device, DeviceState, Observation, Publication, Scope, SyncKind,
         enrolment::{CredentialState, EnrolmentToken},
         operation::SyncOutcome,
         spread,
@@ -44,7 +44,6 @@ use syncline_protocol::{
 };
 use syncline_store::{Accepted, Contact, DeliveryKey, Error as StoreError, Page, Seen, UserFilter};
 
-use super::publish::{Publish, Scope};
 use crate::{Engine, Result};
 
 pub(super) use order::Heard;
@@ -136,7 +135,7 @@ impl Engine {
                 Ok(Accepted::TokenEnded) => Ok(None),
                 Ok(Accepted::Known) => Ok(Some(Who::Device(credential.device))),
                 Ok(Accepted::First) => {
-                    self.publish(Publish::of(Scope::Devices(vec![credential.device]))).await?;
+                    self.publish(Publication::of(Scope::Devices(vec![credential.device]))).await?;
                     Ok(Some(Who::Device(credential.device)))
                 }
                 // It was replaced or revoked between two looks at it.
@@ -202,7 +201,7 @@ impl Engine {
         }
         self.take_items(&mut turn).await?;
         if news || turn.asked {
-            self.publish(Publish::of(Scope::Devices(vec![turn.device.id]))).await?;
+            self.publish(Publication::of(Scope::Devices(vec![turn.device.id]))).await?;
             turn.deliveries = self.db().deliveries_of(turn.device.id).await?;
         }
         self.observe(&mut turn).await?;
