@@ -84,15 +84,17 @@ impl Listeners {
             }
             Ok(())
         };
+        let devices = self.opamp.as_ref().map(TcpListener::local_addr).transpose().map_err(cannot)?;
         if let Some(listener) = self.opamp {
-            let at = listener.local_addr().map_err(cannot)?;
-            open(listener, syncline_api::device_router(engine.clone(), options.clone()), parts)
-                .map_err(cannot)?;
-            Output::new(false).line(format!("devices on {scheme}://{at}/v1/opamp"))?;
-            tracing::info!(address = %at, scheme, "Serving devices alone");
+            let router = syncline_api::device_router(engine.clone(), options.clone());
+            open(listener, router, parts).map_err(cannot)?;
         }
         open(self.api, syncline_api::router(engine.clone(), options), parts).map_err(cannot)?;
-        Output::new(false).line(format!("listening on {scheme}://{address}"))?;
+        let output = Output::new(false);
+        output.line(format!("listening on {scheme}://{address}"))?;
+        if let Some(at) = devices {
+            output.line(format!("devices alone on {scheme}://{at}/v1/opamp"))?;
+        }
         tracing::info!(%address, scheme, node = %engine.node(), name = engine.config().node_name, "Listening");
         Ok(serving)
     }

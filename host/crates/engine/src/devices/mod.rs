@@ -5,6 +5,7 @@
 //! * what devices should hold: `publish` works it out and writes it down, asking the plugin through `resolve` once per
 //!   distinct input; [`explain`] says why
 //! * one contact of one device: [`session`]
+//! * contacts without news, answered from memory, and what nodes tell each other: `quiet`
 //! * what people start: [`sync`] (forced synchronisation), [`messages`]
 //! * what runs by itself: [`background`]
 //!
@@ -20,6 +21,7 @@ pub mod groups;
 pub mod messages;
 pub mod policies;
 pub(crate) mod publish;
+pub(crate) mod quiet;
 pub mod registry;
 mod resolve;
 pub(crate) mod rules;
@@ -77,6 +79,7 @@ pub(crate) struct Shared {
     documents: documents::Documents,
     connected: connected::Connected,
     heard: session::Heard,
+    pub(crate) quiet: quiet::Quiet,
     /// Publishing goes one batch after the other, so that versions rise by one.
     pub(crate) publishing: tokio::sync::Mutex<()>,
 }

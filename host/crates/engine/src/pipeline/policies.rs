@@ -135,6 +135,11 @@ impl Difference {
         let had = matches!(before, Some(Wanted::Document(_)));
         part.before += u64::from(had);
         match becomes {
+            _ if change.is_same_document() => {
+                part.declared += 1;
+                part.counts.unchanged += 1;
+                return;
+            }
             Becomes::Unchanged => {
                 part.declared += u64::from(had);
                 part.counts.unchanged += 1;
@@ -195,6 +200,9 @@ impl Difference {
 }
 
 fn operation(change: &Change, state: OperationState) -> Result<Option<Operation>> {
+    if change.is_same_document() {
+        return Ok(None);
+    }
     let Change { key, before, size, becomes } = change;
     let (kind, digest, failure) = match becomes {
         Becomes::Unchanged => return Ok(None),

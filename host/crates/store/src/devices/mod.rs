@@ -4,7 +4,7 @@
 //!   [`list`] (filters, pages, counts)
 //! * what they should hold: [`applications`], [`policies`], [`selections`], [`documents`]
 //! * what became of it: [`deliveries`], [`resolves`] (why there is no document), `publications` (what a run publishes), [`presence`] (contacts, in group commits), `status` (the colours, as stored)
-//! * what people start: [`operations`], [`messages`], [`tasks`]; who uses devices: [`users`], [`activation`]
+//! * what people start: [`operations`], [`messages`], [`tasks`]; what nodes tell each other of devices: [`news`]; who uses devices: [`users`], [`activation`]
 //!
 //! Whatever sits in a group names its path without a reference that the database knows: it holds the group's row for
 //! sharing while it writes the path, and a move or removal of a group changes that row.
@@ -19,6 +19,7 @@ pub(crate) mod enrolment;
 pub(crate) mod groups;
 pub(crate) mod list;
 pub(crate) mod messages;
+pub(crate) mod news;
 pub(crate) mod operations;
 pub(crate) mod policies;
 pub(crate) mod presence;

@@ -20,7 +20,7 @@ use syncline_domain::{
     Failure, Name,
     device::{Delivery, Device, DeviceState, Observation, Publication, Scope, Wanted},
     event::NewEvent,
-    ids::{RunId, UserId},
+    ids::{DeviceId, RunId, UserId},
     log::LogLevel,
     run::{RunMode, RunState, Trigger},
     sync::Sync,
@@ -73,7 +73,9 @@ pub(crate) struct Batch {
     pub changes: Vec<Change>,
     /// Failures to be written, or to be forgotten.
     resolves: Vec<(DeliveryKey, Option<Failure>)>,
+    /// Whose last change is published with it.
     users: Vec<UserId>,
+    devices_of_users: Vec<DeviceId>,
 }
 
 impl Engine {
@@ -240,7 +242,10 @@ impl Engine {
             let resolved = self.resolve_device(rules, device, deliveries, published).await?;
             published.devices += 1;
             batch.add(what, device, deliveries, resolved);
-            batch.users.extend(rules.changed_users.get(&device.id).into_iter().flatten().copied());
+            if let Some(users) = rules.changed_users.get(&device.id) {
+                batch.users.extend(users);
+                batch.devices_of_users.push(device.id);
+            }
         }
         Ok(batch)
     }
@@ -260,6 +265,8 @@ impl Engine {
         }
         if !batch.users.is_empty() {
             self.db().users_published(&batch.users).await?;
+            // The next contact of their devices counts as their users' synchronisation.
+            self.wake_devices(batch.devices_of_users, false);
         }
         Ok(())
     }
@@ -268,7 +275,7 @@ impl Engine {
 /// The devices of a scope, page by page.
 pub(crate) enum Pages {
     Listed(DeviceFilter, Page),
-    These(Vec<syncline_domain::ids::DeviceId>),
+    These(Vec<DeviceId>),
     End,
 }
 
@@ -320,6 +327,11 @@ impl Batch {
 }
 
 impl Change {
+    /// A new version alone: nothing that a device would notice.
+    pub fn is_same_document(&self) -> bool {
+        matches!(&self.becomes, Becomes::Wanted(wanted, _) if Some(wanted) == self.before.as_ref())
+    }
+
     fn seen(self) -> Option<Seen> {
         let observation = match self.becomes {
             Becomes::Wanted(Wanted::Document(digest), version) => Observation::Wanted { digest, version },
