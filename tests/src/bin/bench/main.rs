@@ -12,7 +12,9 @@
 
 mod bed;
 mod cases;
+mod contacts;
 mod figures;
+mod load;
 mod sandbox;
 
 use std::path::PathBuf;
@@ -61,5 +63,8 @@ fn main() {
     }
     if wanted("sandbox") {
         sandbox::resolve(repetitions);
+    }
+    if wanted("contacts") {
+        contacts::no_change(repetitions);
     }
 }
