@@ -104,3 +104,46 @@ impl Drop for Ticker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use wasmtime::{Config, Instance, Module, Store, Trap};
+
+    use super::*;
+
+    /// Ends when an epoch does.
+    fn endless(engine: &Engine) {
+        let wasm = wat::parse_str(r#"(module (func (export "f") (loop (br 0))))"#).unwrap();
+        let module = Module::new(engine, wasm).unwrap();
+        let mut store = Store::new(engine, ());
+        store.set_epoch_deadline(1);
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let endless = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
+        let error = endless.call(&mut store, ()).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt));
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_is_woken_by_what_runs() {
+        let engine = Engine::new(Config::new().epoch_interruption(true)).unwrap();
+        let ticker = Ticker::start(&engine).unwrap();
+        for _ in 0..2 {
+            while !ticker.shared.asleep.load(SeqCst) {
+                std::thread::sleep(EPOCH);
+            }
+            let barrier = Barrier::new(2);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        let _running = ticker.run();
+                        endless(&engine);
+                    });
+                }
+            });
+        }
+        assert_eq!(ticker.shared.running.load(SeqCst), 0);
+    }
+}
