@@ -128,15 +128,15 @@ pub(crate) async fn guarded<E: Entry>(
     stop: &StopSignal,
     entry: E,
 ) -> Result<Ended<E::Output>, Failure> {
-    if let Some(reason) = stop.reason() {
-        return Err(reason);
-    }
     let place = tokio::select! {
         biased;
         place = gate.places.acquire() => place,
         reason = stop.stopped() => return Err(reason),
     };
     let _place = place.map_err(|_| Failure::stopped("sandbox", "the sandbox is closed"))?;
+    if let Some(reason) = stop.reason() {
+        return Err(reason);
+    }
     let _epochs = gate.ticker.run();
     let limits = call.limits;
     let wall = Duration::from_millis(limits.wall_ms);
@@ -144,8 +144,8 @@ pub(crate) async fn guarded<E: Entry>(
     let meter = Arc::clone(&call.meter);
     let mut store = prepare(&gate.engine, call);
     // The select drops the guest's future before anything else is done, wherever the guest is. The guest goes first: it
-    // gives way at the end of an epoch, and a short call is over by then. Waiting for signal and clock as well would cost
-    // that call more than all else that is done for it.
+    // gives way at the end of an epoch, and a short call is over by then. To wait for signal and clock as well would cost
+    // that call a call into the kernel, and wake the thread that keeps the timers.
     let result = tokio::select! {
         biased;
         result = Metered::new(entry.enter(&mut store), &meter) => result.map_err(|error| explain(&error, &limits)),
