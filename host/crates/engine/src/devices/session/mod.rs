@@ -70,6 +70,16 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub struct Presented(Who);
 
+impl Presented {
+    /// The device, if it is the credential of one.
+    pub fn device(&self) -> Option<DeviceId> {
+        match &self.0 {
+            Who::Token(_) => None,
+            Who::Device(device) => Some(*device),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Who {
     Token(EnrolmentToken),
