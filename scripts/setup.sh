@@ -22,6 +22,7 @@ if [[ $purpose == test || $purpose == bench ]]; then
 fi
 if [[ $purpose == test ]]; then
     has_postgres || packages+=(postgresql)
+    has psql || packages+=(postgresql-client)
 fi
 if [[ $purpose == bench ]]; then
     has rclone || packages+=(rclone)
