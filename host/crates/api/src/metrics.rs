@@ -47,6 +47,7 @@ struct Inner {
     events: Counter,
     compilations: Counter,
     refused: Family<Limited, Counter>,
+    connected: Gauge,
     /// The last event of which runs were counted; `None` before the first look.
     counted: Mutex<Option<i64>>,
 }
@@ -94,6 +95,8 @@ impl Metrics {
         let refused = Family::default();
         let help = "Messages of devices that were turned away, by the limit that they met";
         registry.register("device_refusals", help, refused.clone());
+        let connected = Gauge::default();
+        registry.register("devices_connected", "Devices connected to this node", connected.clone());
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program", build);
         let counted = Mutex::new(None);
@@ -106,6 +109,7 @@ impl Metrics {
             events,
             compilations,
             refused,
+            connected,
             counted,
         };
         Self { inner: Arc::new(inner) }
@@ -135,6 +139,7 @@ impl Metrics {
         self.count_runs(api, last).await?;
         self.inner.events.inner().store(last.max(0).unsigned_abs(), Ordering::Relaxed);
         self.inner.compilations.inner().store(api.engine.sandbox().compilations(), Ordering::Relaxed);
+        self.inner.connected.set(i64::try_from(api.engine.connected_devices()).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.inner.registry).map_err(Problem::internal)?;
         Ok(text)

@@ -8,6 +8,8 @@
 //! * the colours: [`status`], one table for devices and one for users
 //! * when it comes: [`spread`]; what a person starts or sends: [`operation`], [`task`], [`message`]; who uses it: [`user`]
 
+pub mod agent;
+pub mod comparison;
 pub mod delivery;
 pub mod document;
 pub mod enrolment;
