@@ -31,6 +31,9 @@ pub struct DeviceValues {
     /// How often the server works out all documents anew and looks for drift [default: 3600]
     #[arg(long, env = "SYNCLINE_SERVER_SYNC_SECONDS", value_name = "SECONDS")]
     pub server_sync_seconds: Option<u64>,
+    /// After how long a device is offered another credential of its own [default: 30]
+    #[arg(long, env = "SYNCLINE_CREDENTIAL_DAYS", value_name = "DAYS")]
+    pub credential_days: Option<u64>,
     /// When a change of policies, groups or users reaches devices [default: at-once]
     #[arg(long, env = "SYNCLINE_PUBLISH", value_enum, value_name = "WHEN")]
     pub publish: Option<PublishWhen>,
@@ -65,6 +68,7 @@ impl DeviceValues {
             device_spread_percent: self.device_spread_percent.or(less.device_spread_percent),
             device_silent_periods: self.device_silent_periods.or(less.device_silent_periods),
             server_sync_seconds: self.server_sync_seconds.or(less.server_sync_seconds),
+            credential_days: self.credential_days.or(less.credential_days),
             publish: self.publish.or(less.publish),
             delivery_waiting_seconds: self.delivery_waiting_seconds.or(less.delivery_waiting_seconds),
             delivery_offered_seconds: self.delivery_offered_seconds.or(less.delivery_offered_seconds),
@@ -106,6 +110,10 @@ impl DeviceValues {
         if let Some(periods) = self.device_silent_periods {
             within("device-silent-periods", periods.into(), 1, 1_000)?;
             config.silent_periods = periods;
+        }
+        if let Some(days) = self.credential_days {
+            let seconds = within("credential-days", days, 1, 3_650)? * 86_400;
+            config.credential_lasts = Duration::from_secs(seconds);
         }
         if let Some(when) = self.publish {
             config.publish_at_once = when == PublishWhen::AtOnce;

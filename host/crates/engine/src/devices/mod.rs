@@ -53,6 +53,8 @@ pub struct DeviceConfig {
     pub deadlines: Deadlines,
     /// Whether a change is published at once, or with the server's next synchronisation.
     pub publish_at_once: bool,
+    /// After how long a device is offered another credential.
+    pub credential_lasts: Duration,
     /// Most bytes of a message from a device, decompressed. Documents of a device are sent within the same bound.
     pub message_limit: usize,
 }
@@ -67,6 +69,7 @@ impl Default for DeviceConfig {
             round: Duration::from_secs(1),
             deadlines: Deadlines::default(),
             publish_at_once: true,
+            credential_lasts: Duration::from_secs(30 * 86_400),
             message_limit: 12 << 20,
         }
     }

@@ -4,5 +4,6 @@ mod agent;
 mod contacts;
 mod deliveries;
 mod enrolment;
+mod musts;
 mod resources;
 mod transport;

@@ -3,6 +3,9 @@
 //! An agent that takes connection settings is offered a credential of its own, and is in once it has come with it. One that
 //! does not needs a token for one device, which stays its credential.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use syncline_domain::{
     device::{
         Abilities, Publication, Scope,
@@ -18,7 +21,7 @@ use syncline_protocol::{
 };
 use syncline_store::{Error as StoreError, NewEnrolment};
 
-use super::{Answer, Link, answer_of, facts, refused};
+use super::{Answer, Link, Login, Turn, answer_of, facts, refused};
 use crate::{Engine, Result};
 
 /// What came of it.
@@ -55,8 +58,9 @@ impl Engine {
             Err(error) => return Err(error.into()),
         };
         let mut answer = answer_of(message);
+        let period = self.config().devices.period;
         answer.connection_settings =
-            Some(self.connection_settings(enrolling.device.id, &enrolling.credential, link));
+            Some(self.connection_settings(enrolling.device.id, &enrolling.credential, period, link));
         if message.agent_description.is_none() {
             answer.flags = u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
         }
@@ -87,14 +91,39 @@ impl Engine {
         }
     }
 
+    /// Offers a device another credential where its own has been in use for long, and what it has once more where it says that
+    /// it has something else (section "ConnectionSettingsStatus.last_connection_settings_hash").
+    pub(super) async fn offer_settings(&self, turn: &mut Turn<'_>, login: Login<'_>) -> Result<()> {
+        if !turn.device.abilities.takes_credential {
+            return Ok(());
+        }
+        let device = turn.device.id;
+        let lasts = self.config().devices.credential_lasts;
+        let is_old = |since: Timestamp| since.checked_add(lasts).is_ok_and(|end| end <= turn.now);
+        if login.since.is_some_and(is_old) {
+            let fresh = self.db().issue_candidate(device).await?;
+            turn.answer.connection_settings =
+                Some(self.connection_settings(device, &fresh, turn.period, login.link));
+            return Ok(());
+        }
+        if let Some(status) = &turn.message.connection_settings_status {
+            let present = self.connection_settings(device, login.bearer, turn.period, login.link);
+            if status.last_connection_settings_hash != present.hash {
+                turn.answer.connection_settings = Some(present);
+            }
+        }
+        Ok(())
+    }
+
     /// An offer is complete: what it leaves out is off, not unchanged.
     fn connection_settings(
         &self,
         device: DeviceId,
         credential: &str,
+        period: Duration,
         link: &Link,
     ) -> ConnectionSettingsOffers {
-        let interval = self.interval_of(device, self.config().devices.period).as_secs().max(1);
+        let interval = self.interval_of(device, period).as_secs().max(1);
         let mut hasher = blake3::Hasher::new();
         for part in [link.endpoint.as_bytes(), credential.as_bytes(), &interval.to_le_bytes()] {
             hasher.update(&(part.len() as u64).to_le_bytes());

@@ -76,7 +76,7 @@ impl Presented {
     pub fn device(&self) -> Option<DeviceId> {
         match &self.0 {
             Who::Token(_) => None,
-            Who::Device(device) => Some(*device),
+            Who::Device(device, _) => Some(*device),
         }
     }
 }
@@ -84,7 +84,17 @@ impl Presented {
 #[derive(Debug, Clone)]
 enum Who {
     Token(EnrolmentToken),
-    Device(DeviceId),
+    /// A device, by a credential of this age; `None` if it is one that stays.
+    Device(DeviceId, Option<Timestamp>),
+}
+
+/// What a device presented, and where it came to.
+#[derive(Clone, Copy)]
+struct Login<'a> {
+    bearer: &'a str,
+    /// Since when it has this credential, if it is one that is rotated.
+    since: Option<Timestamp>,
+    link: &'a Link,
 }
 
 /// A contact while it is being answered.
@@ -116,19 +126,20 @@ impl Engine {
             Ok(uid) => uid,
             Err(error) => return Ok(refused(message, error.to_string())),
         };
-        let device = match presented.0 {
-            Who::Device(device) => device,
+        let (device, since) = match presented.0 {
+            Who::Device(device, since) => (device, since),
             Who::Token(token) => match self.enrol(&token, bearer, link, uid, message).await? {
                 enrol::Enrolled::Answered(answer) => return Ok(*answer),
-                enrol::Enrolled::Device(device) => device,
+                enrol::Enrolled::Device(device) => (device, None),
             },
         };
+        let login = Login { bearer, since, link };
         let device = self.db().device(device).await?;
         if let Some(answer) = self.refuse(&device, uid, message).await? {
             return Ok(answer);
         }
         match read_items(message) {
-            Ok(items) => self.contact(device, uid, bearer, message, items).await,
+            Ok(items) => self.contact(device, uid, login, message, items).await,
             Err(why) => Ok(refused(message, why)),
         }
     }
@@ -141,15 +152,19 @@ impl Engine {
 
     async fn who(&self, bearer: &str) -> Result<Option<Who>> {
         if let Some(credential) = self.db().credential_by_secret(bearer).await? {
+            let since = (!credential.lasting).then_some(credential.created_at);
+            let known = Who::Device(credential.device, since);
             if credential.state == CredentialState::Current {
-                return Ok(Some(Who::Device(credential.device)));
+                return Ok(Some(known));
             }
             return match self.db().accept_credential(credential.id).await {
                 Ok(Accepted::TokenEnded) => Ok(None),
-                Ok(Accepted::Known) => Ok(Some(Who::Device(credential.device))),
+                Ok(Accepted::Known) => Ok(Some(known)),
                 Ok(Accepted::First) => {
+                    // The one before it is over with this.
+                    self.inner.devices.quiet.forget([credential.device]);
                     self.publish(Publication::of(Scope::Devices(vec![credential.device]))).await?;
-                    Ok(Some(Who::Device(credential.device)))
+                    Ok(Some(known))
                 }
                 // It was replaced or revoked between two looks at it.
                 Err(StoreError::Conflict(_)) => Ok(None),
@@ -190,7 +205,7 @@ impl Engine {
         &self,
         mut device: Device,
         uid: InstanceUid,
-        bearer: &str,
+        login: Login<'_>,
         message: &AgentToServer,
         items: Option<Items>,
     ) -> Result<Answer> {
@@ -223,9 +238,10 @@ impl Engine {
         turn.period = self.period_of(&turn.deliveries).await?;
         self.observe(&mut turn).await?;
         self.offer(&mut turn).await?;
+        self.offer_settings(&mut turn, login).await?;
         let calm = self.conclude_contact(&mut turn).await?;
         if let Some(calm) = calm {
-            self.inner.devices.quiet.remember(bearer, calm, begun);
+            self.inner.devices.quiet.remember(login.bearer, calm, begun);
         }
         Ok(Answer { device: Some(turn.device.id), message: turn.answer })
     }
@@ -289,6 +305,7 @@ impl Engine {
         let synced = synced.filter(|_| failure.is_none());
         let says = turn.answer.flags != 0
             || turn.answer.remote_config.is_some()
+            || turn.answer.connection_settings.is_some()
             || turn.answer.agent_identification.is_some();
         let calm = Calm {
             device,
