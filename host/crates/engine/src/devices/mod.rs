@@ -5,7 +5,7 @@
 //! * what devices should hold: [`publish`] works it out and writes it down, asking the plugin through `resolve` once per
 //!   distinct input; [`explain`] says why
 //! * one contact of one device: [`session`]
-//! * what people start: [`sync`] (forced synchronisation), [`messages`]
+//! * what people start: [`sync`] (forced synchronisation), [`messages`], [`tasks`]; who uses devices: [`users`]
 //! * what runs by itself: [`background`]
 //!
 //! Nothing is queued for a device: what it should hold is looked up at each contact, and connected devices are woken.
@@ -26,6 +26,8 @@ mod rules;
 pub mod selections;
 pub mod session;
 pub mod sync;
+pub mod tasks;
+pub mod users;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use syncline_domain::{
     Failure, Name,
     device::{Delivery, Device, DeviceState, GroupPath, Observation, Wanted, policy::Source},
     event::NewEvent,
-    ids::{DeviceId, PolicyId},
+    ids::{DeviceId, PolicyId, UserId},
     log::LogLevel,
     policy::DEVICE_BYTES,
 };
@@ -68,7 +68,12 @@ pub struct Published {
 struct Outcome {
     seen: Vec<Seen>,
     resolves: Vec<(DeliveryKey, Option<Failure>)>,
-    users: Vec<syncline_domain::ids::UserId>,
+    /// Users of whom all that changed is published by this.
+    users: Vec<UserId>,
+    /// Their devices.
+    of_users: Vec<DeviceId>,
+    /// Devices with users whose documents could not be worked out, and why.
+    failed_users: Vec<(DeviceId, String)>,
 }
 
 impl Engine {
@@ -96,11 +101,13 @@ impl Engine {
         let mut published = Published::default();
         match &what.scope {
             Scope::Devices(ids) => {
-                let mut devices = Vec::new();
-                for id in ids {
-                    devices.push(self.db().device(*id).await?);
+                for part in ids.chunks(BATCH as usize) {
+                    let mut devices = Vec::with_capacity(part.len());
+                    for id in part {
+                        devices.push(self.db().device(*id).await?);
+                    }
+                    self.publish_batch(&rules, what, &devices, &mut published).await?;
                 }
-                self.publish_batch(&rules, what, &devices, &mut published).await?;
             }
             Scope::All => self.publish_filter(&rules, what, DeviceFilter::default(), &mut published).await?,
             Scope::Group(group) => {
@@ -157,20 +164,33 @@ impl Engine {
             let resolved = self.resolve_device(rules, device, deliveries, published).await?;
             published.devices += 1;
             collect(what, device, deliveries, resolved, &mut outcome);
-            outcome.users.extend(rules.changed_users.get(&device.id).into_iter().flatten().copied());
+            collect_users(rules, what, device, &mut outcome);
         }
         published.failed += outcome.resolves.iter().filter(|(_, failure)| failure.is_some()).count() as u64;
         if !outcome.resolves.is_empty() {
             self.db().set_resolve_failures(&outcome.resolves).await?;
         }
+        let mut woken = Vec::new();
         if !outcome.seen.is_empty() {
             let deadlines = &self.config().devices.deadlines;
             let changed = self.db().observe_deliveries(&outcome.seen, deadlines).await?;
             published.changed += changed.len() as u64;
-            self.wake_devices(changed.into_iter().map(|(key, _)| key.device), false);
+            woken.extend(changed.into_iter().map(|(key, _)| key.device));
         }
+        self.publish_users(rules, &outcome).await?;
+        // Last, so that they find all of it written. A device whose users changed is asked for a sign that it has that, though
+        // no document may have changed by it.
+        self.wake_devices(woken, false);
+        self.wake_devices(outcome.of_users, true);
+        Ok(())
+    }
+
+    async fn publish_users(&self, rules: &Rules, outcome: &Outcome) -> Result<()> {
         if !outcome.users.is_empty() {
-            self.db().users_published(&outcome.users).await?;
+            self.db().users_published(&outcome.users, rules.read_at).await?;
+        }
+        for (device, why) in &outcome.failed_users {
+            self.db().users_synced_by(*device, rules.read_at, Some(why)).await?;
         }
         Ok(())
     }
@@ -295,6 +315,22 @@ fn collect(
         if failure.is_some() || may_have_failed {
             outcome.resolves.push((key, failure));
         }
+    }
+}
+
+/// What becomes of the users of a device for which all was collected.
+fn collect_users(rules: &Rules, what: &Publish, device: &Device, outcome: &mut Outcome) {
+    let failed = outcome.resolves.iter().rev().take_while(|(key, _)| key.device == device.id);
+    let failed = failed.filter_map(|(key, failure)| Some((key, failure.as_ref()?))).last();
+    if let Some((key, failure)) = failed.filter(|_| rules.has_users(device.id)) {
+        let why = format!("{} could not be worked out: {}", key.application, failure.message);
+        outcome.failed_users.push((device.id, why));
+    }
+    // One application alone is not all that a user changes.
+    let changed = rules.changed_users.get(&device.id).filter(|_| what.application.is_none());
+    if let Some(users) = changed {
+        outcome.users.extend(users);
+        outcome.of_users.push(device.id);
     }
 }
 
