@@ -4,22 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use syncline_protocol::{
-    items::{Body, Id, Item, Items, Notice, RECOMMENDED_LIMIT, SyncRequest},
-    opamp::{AgentToServer, RemoteConfigStatuses, ServerToAgent},
+    items::{Body, Id, Item, Items, Notice, SyncRequest},
+    opamp::{AgentToServer, RemoteConfigStatuses},
 };
 
-use super::agent::{Agent, FULL_STATE, documents, time};
+use super::agent::{FULL_STATE, documents, enrolled, items, time};
 use crate::harness::{Server, request};
-
-async fn enrolled(server: &Server, speaks_items: bool) -> (Agent, ServerToAgent) {
-    let token = server.enrolment_token(json!({ "group": "/" })).await;
-    Agent::enrol(server, &token, speaks_items).await
-}
-
-fn items(answer: &ServerToAgent) -> Items {
-    let custom = answer.custom_message.as_ref().expect("a custom message");
-    Items::from_custom(custom, RECOMMENDED_LIMIT).unwrap().unwrap()
-}
 
 #[tokio::test]
 async fn a_gap_is_asked_about_until_a_full_message_settles_it() {

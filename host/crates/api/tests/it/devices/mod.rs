@@ -4,5 +4,8 @@ mod agent;
 mod contacts;
 mod deliveries;
 mod enrolment;
+mod messages;
 mod resources;
+mod tasks;
 mod transport;
+mod users;
