@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use ureq::{
     Agent, Body, BodyReader, SendBody,
-    http::{Method, Request, Response, header},
+    http::{Method, Request, Response, header, request},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
@@ -158,7 +158,7 @@ impl Client {
         Ok(Answer { text, etag })
     }
 
-    fn request(&self, method: Method, path: &str) -> ureq::http::request::Builder {
+    fn request(&self, method: Method, path: &str) -> request::Builder {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
@@ -166,7 +166,7 @@ impl Client {
         }
     }
 
-    fn run(&self, request: ureq::http::request::Builder, body: SendBody<'_>) -> Result<Response<Body>> {
+    fn run(&self, request: request::Builder, body: SendBody<'_>) -> Result<Response<Body>> {
         let request = request
             .body(body)
             .map_err(|error| CliError::usage(format!("no request can be made to {}: {error}", self.base)))?;

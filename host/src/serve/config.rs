@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -12,7 +12,11 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use syncline_engine::{Allocation, EngineConfig};
 
+use super::devices::DeviceValues;
 use crate::outcome::{CliError, Result};
+
+/// The port that the OpAMP specification proposes for servers (section "Connection Management").
+const OPAMP_PORT: u16 = 4320;
 
 /// The command line of `syncline serve`.
 #[derive(Debug, Default, Args)]
@@ -50,6 +54,12 @@ pub struct Values {
     /// Where /metrics is served: on a listener of its own, or not at all; beside the API if absent
     #[arg(long, env = "SYNCLINE_METRICS_LISTEN", value_name = "ADDR:PORT|off")]
     pub metrics_listen: Option<MetricsListen>,
+    /// Where devices are served alone, beside the main listener, which serves them too [default port: 4320]
+    #[arg(long, env = "SYNCLINE_LISTEN_OPAMP", value_name = "ADDR[:PORT]")]
+    pub listen_opamp: Option<OpampListen>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub devices: DeviceValues,
     /// How logs are written to standard error [default: text]
     #[arg(long, env = "SYNCLINE_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -134,6 +144,31 @@ impl TryFrom<String> for MetricsListen {
     }
 }
 
+/// Where devices are served alone: an address, or an address and a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct OpampListen(pub SocketAddr);
+
+impl FromStr for OpampListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let alone = || text.trim_matches(['[', ']']).parse::<IpAddr>();
+        let address = text.parse().or_else(|_| alone().map(|ip| SocketAddr::new(ip, OPAMP_PORT)));
+        address.map(Self).map_err(|_| {
+            format!("{text:?} is no address: write it like 0.0.0.0 (port {OPAMP_PORT}) or 0.0.0.0:4321")
+        })
+    }
+}
+
+impl TryFrom<String> for OpampListen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 /// Everything the server needs to know, checked.
 #[derive(Clone)]
 pub struct Settings {
@@ -141,6 +176,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub tls: Option<TlsFiles>,
     pub metrics: Option<MetricsListen>,
+    pub opamp: Option<SocketAddr>,
+    /// URL of `/v1/opamp` as devices are told it, if not the one that they came to.
+    pub opamp_url: Option<String>,
     pub log_format: LogFormat,
     pub log_level: String,
     pub header: Duration,
@@ -183,6 +221,8 @@ impl Values {
             tls_cert: self.tls_cert.or(less.tls_cert),
             tls_key: self.tls_key.or(less.tls_key),
             metrics_listen: self.metrics_listen.or(less.metrics_listen),
+            listen_opamp: self.listen_opamp.or(less.listen_opamp),
+            devices: self.devices.or(less.devices),
             log_format: self.log_format.or(less.log_format),
             log_level: self.log_level.or(less.log_level),
             concurrent_runs: self.concurrent_runs.or(less.concurrent_runs),
@@ -227,12 +267,6 @@ impl Settings {
         let mut engine = EngineConfig::new(data);
         engine.database = values.database;
         engine.node_name = checked_name(values.node_name.unwrap_or_else(machine_name))?;
-        let within = |name: &str, value: u64, least: u64, most: u64| {
-            if (least..=most).contains(&value) {
-                return Ok(value);
-            }
-            Err(CliError::usage(format!("{name} of {value}: use {least} to {most}")))
-        };
         if let Some(runs) = values.concurrent_runs {
             within("concurrent-runs", runs as u64, 1, 1_000)?;
             engine.concurrent_runs = runs;
@@ -254,18 +288,30 @@ impl Settings {
             None | Some(AllocationKind::Pooling) => Allocation::Pooling,
             Some(AllocationKind::OnDemand) => Allocation::OnDemand,
         };
+        let opamp_url = values.devices.opamp_url()?;
+        values.devices.apply(&mut engine.devices)?;
         let header = within("header-seconds", values.header_seconds.unwrap_or(30), 1, 3_600)?;
         Ok(Self {
             engine,
             listen: values.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7420))),
             tls,
             metrics: values.metrics_listen,
+            opamp: values.listen_opamp.map(|OpampListen(address)| address),
+            opamp_url,
             log_format: values.log_format.unwrap_or_default(),
             log_level: values.log_level.unwrap_or_else(|| "info".to_owned()),
             header: Duration::from_secs(header),
             shutdown: Duration::from_secs(values.shutdown_seconds.unwrap_or(10)),
         })
     }
+}
+
+/// A number within bounds, or what to write instead.
+pub(super) fn within(name: &str, value: u64, least: u64, most: u64) -> Result<u64> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(CliError::usage(format!("{name} of {value}: use {least} to {most}")))
 }
 
 fn missing(name: &str, what: &str) -> CliError {
@@ -319,11 +365,31 @@ mod tests {
     }
 
     #[test]
+    fn devices_are_set_like_everything_else() {
+        let line = ["--data", "/d", "--listen-opamp", "0.0.0.0", "--device-seconds", "60"];
+        let settings = resolve(&line, Some("device-seconds = 90\npublish = 'server-sync'\n")).unwrap();
+        assert_eq!(settings.opamp.unwrap().to_string(), "0.0.0.0:4320");
+        assert_eq!(settings.engine.devices.period, Duration::from_secs(60));
+        assert!(!settings.engine.devices.publish_at_once);
+        let v6 = resolve(&["--data", "/d", "--listen-opamp", "[::1]"], None).unwrap();
+        assert_eq!(v6.opamp.unwrap().to_string(), "[::1]:4320");
+        let url = "https://devices.example/v1/opamp";
+        let settings = resolve(&["--data", "/d", "--opamp-url", url], None).unwrap();
+        assert_eq!(settings.opamp_url.as_deref(), Some(url));
+        for bad in
+            ["--opamp-url=ftp://x/v1/opamp", "--opamp-url=https://a:b@x/v1/opamp", "--device-seconds=0"]
+        {
+            assert!(refused(&["--data", "/d", bad], None).contains("write it like") || bad.ends_with("=0"));
+        }
+        assert!(refused(&["--data", "/d"], Some("device-secnds = 1")).contains("device-secnds"));
+    }
+
+    #[test]
     fn a_data_folder_is_all_that_is_needed() {
         let settings = resolve(&["--data", "/d"], None).unwrap();
         assert_eq!(settings.listen.to_string(), "127.0.0.1:7420");
         assert_eq!(settings.engine.data, Path::new("/d"));
-        assert_eq!((settings.tls, settings.metrics), (None, None));
+        assert_eq!((settings.tls, settings.metrics, settings.opamp), (None, None, None));
         assert!(refused(&[], None).contains("SYNCLINE_DATA"));
     }
 

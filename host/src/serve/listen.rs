@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use axum_server::{Handle, Server, tls_rustls::RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use syncline_api::ApiOptions;
@@ -29,6 +30,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub struct Listeners {
     api: TcpListener,
     metrics: Option<TcpListener>,
+    opamp: Option<TcpListener>,
 }
 
 /// What is served until it is told to stop.
@@ -44,7 +46,8 @@ impl Listeners {
             Some(MetricsListen::On(address)) => Some(bind(address, "metrics-listen")?),
             Some(MetricsListen::Off) | None => None,
         };
-        Ok(Self { api: bind(settings.listen, "listen")?, metrics })
+        let opamp = settings.opamp.map(|address| bind(address, "listen-opamp")).transpose()?;
+        Ok(Self { api: bind(settings.listen, "listen")?, metrics, opamp })
     }
 
     /// Serves the API, and the numbers where they have a listener of their own, as parts of the server.
@@ -68,17 +71,30 @@ impl Listeners {
             parts.0.spawn(async move { served.await.map_err(broke) });
             tracing::info!(address = %at, "Serving /metrics");
         }
-        let service = syncline_api::router(engine.clone(), options).into_make_service();
-        if let Some(tls) = tls {
-            let server = axum_server::from_tcp_rustls(self.api, tls).map_err(cannot)?;
-            let served = serving.prompt(server, settings.header).serve(service);
-            parts.0.spawn(async move { served.await.map_err(broke) });
-        } else {
-            let server = axum_server::from_tcp(self.api).map_err(cannot)?;
-            let served = serving.prompt(server, settings.header).serve(service);
-            parts.0.spawn(async move { served.await.map_err(broke) });
+        let open = |listener, router: Router, parts: &mut Parts| {
+            let service = router.into_make_service();
+            if let Some(tls) = &tls {
+                let server = axum_server::from_tcp_rustls(listener, tls.clone())?;
+                let served = serving.prompt(server, settings.header).serve(service);
+                parts.0.spawn(async move { served.await.map_err(broke) });
+            } else {
+                let server = axum_server::from_tcp(listener)?;
+                let served = serving.prompt(server, settings.header).serve(service);
+                parts.0.spawn(async move { served.await.map_err(broke) });
+            }
+            Ok(())
+        };
+        let devices = self.opamp.as_ref().map(TcpListener::local_addr).transpose().map_err(cannot)?;
+        if let Some(listener) = self.opamp {
+            let router = syncline_api::device_router(engine.clone(), options.clone());
+            open(listener, router, parts).map_err(cannot)?;
         }
-        Output::new(false).line(format!("listening on {scheme}://{address}"))?;
+        open(self.api, syncline_api::router(engine.clone(), options), parts).map_err(cannot)?;
+        let output = Output::new(false);
+        output.line(format!("listening on {scheme}://{address}"))?;
+        if let Some(at) = devices {
+            output.line(format!("devices alone on {scheme}://{at}/v1/opamp"))?;
+        }
         tracing::info!(%address, scheme, node = %engine.node(), name = engine.config().node_name, "Listening");
         Ok(serving)
     }

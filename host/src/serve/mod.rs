@@ -1,10 +1,12 @@
 //! `syncline serve`: puts engine, API and listeners together, and takes them down in order.
 //!
 //! * `config.rs`: flags, environment, configuration file, defaults
+//! * `devices.rs`: the part of it that is about devices
 //! * `listen.rs`: the listeners and what is served on them; `prompt.rs`: clients that keep them waiting
 //! * `logging.rs`, `tls.rs`: what their names say
 
 pub mod config;
+mod devices;
 mod listen;
 mod logging;
 mod prompt;
@@ -46,7 +48,11 @@ async fn serve(settings: Settings) -> Result<Exit> {
     let engine = Engine::start(settings.engine.clone(), Arc::new(SystemClock)).await.map_err(failed)?;
     tell_of_first_token(&engine);
 
-    let options = ApiOptions { serve_metrics: settings.metrics.is_none(), ..ApiOptions::default() };
+    let options = ApiOptions {
+        serve_metrics: settings.metrics.is_none(),
+        device_endpoint: settings.opamp_url.clone(),
+        ..ApiOptions::default()
+    };
     let mut parts = Parts::default();
     let serving = listeners.serve(&settings, &engine, options, tls.clone(), &mut parts)?;
     let worker = engine.clone();

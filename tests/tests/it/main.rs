@@ -15,6 +15,7 @@ mod kill;
 mod nodes;
 mod operations;
 mod plugins;
+mod publishing;
 mod schedules;
 mod stores;
 mod stranger;

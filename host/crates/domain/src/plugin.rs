@@ -10,6 +10,8 @@ use crate::{Failure, Name};
 pub const FILE_SYNC: &str = "file-sync";
 /// Name of the world that decides what devices should hold.
 pub const DEVICE_POLICY: &str = "device-policy";
+/// What the guard calls all devices together, beside the applications. No application has this name.
+pub const DEVICES: &str = "devices";
 
 /// What a package says of itself: JSON in the component's custom section [`Manifest::SECTION`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -138,6 +138,10 @@ impl Engine {
             devices: devices::Shared::default(),
             first_token,
         };
+        if !inner.db.is_shared() {
+            // All changes are this node's own.
+            inner.devices.quiet.open();
+        }
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -150,6 +154,8 @@ impl Engine {
         self.inner.tasks.spawn(async move { scheduler.fire_schedules_until_stopped().await });
         let keeper = self.clone();
         self.inner.tasks.spawn(async move { keeper.keep_house_until_stopped().await });
+        let nodes = self.clone();
+        self.inner.tasks.spawn(async move { nodes.hear_nodes_until_stopped().await });
         let devices = self.clone();
         self.inner.tasks.spawn(async move { devices.look_after_devices_until_stopped().await });
         self.work_until_stopped().await;

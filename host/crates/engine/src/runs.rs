@@ -65,6 +65,11 @@ impl Engine {
     pub(crate) async fn new_run(&self, sync: &Sync, mode: RunMode, actor: &str) -> Result<NewRun> {
         let bindings = self.bindings(&sync.spec).await?;
         let mut locks = Vec::new();
+        if sync.spec.targets.is_empty() && mode == RunMode::Apply {
+            // It decides for devices: one after the other, so that versions of documents rise by one.
+            let resource = format!("documents of plugin {}", sync.spec.plugin);
+            locks.push(Lock { resource, exclusive: true });
+        }
         for source in &bindings.sources {
             if let Some(collection) = &source.collection {
                 locks.push(Lock { resource: format!("collection {}", collection.name), exclusive: false });

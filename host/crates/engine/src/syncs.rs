@@ -5,6 +5,7 @@ use syncline_domain::{
     event::NewEvent,
     ids::NodeId,
     place::{Collection, StoreRecord},
+    plugin::DEVICE_POLICY,
     sync::{Sync, SyncSpec},
 };
 
@@ -51,6 +52,7 @@ impl Engine {
     /// Makes a sync.
     pub async fn create_sync(&self, name: Name, spec: SyncSpec, actor: &str) -> Result<Sync> {
         let spec = self.checked(spec).await?;
+        self.is_alone_for_its_plugin(&name, &spec).await?;
         let now = self.clock().now();
         let sync = Sync { name, spec, created_at: now, updated_at: now, revision: 1 };
         let event = NewEvent::new("sync.created", actor, format!("Sync {} was made", sync.name))
@@ -69,6 +71,7 @@ impl Engine {
         actor: &str,
     ) -> Result<Sync> {
         let spec = self.checked(spec).await?;
+        self.is_alone_for_its_plugin(name, &spec).await?;
         let mut sync = self.db().sync(name).await?;
         sync.revision = revision.unwrap_or(sync.revision);
         sync.spec = spec;
@@ -91,6 +94,58 @@ impl Engine {
         Ok(self.db().clear_cursor(name, event).await?)
     }
 
+    /// Documents of devices have one origin: a plugin that decides for them has one sync, whose settings and limits hold.
+    async fn is_alone_for_its_plugin(&self, name: &Name, spec: &SyncSpec) -> Result<()> {
+        if !spec.targets.is_empty() {
+            return Ok(());
+        }
+        match self.policy_sync(&spec.plugin).await?.filter(|other| other.name != *name) {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!(
+                    "sync {} runs plugin {} already, which decides for devices: change that one",
+                    other.name, spec.plugin
+                );
+                Err(Error::conflict("sync-plugin", message))
+            }
+        }
+    }
+
+    /// The sync by which a plugin decides for devices.
+    pub(crate) async fn policy_sync(&self, plugin: &Name) -> Result<Option<Sync>> {
+        let all = self.db().syncs().await?;
+        Ok(all.into_iter().find(|sync| sync.spec.plugin == *plugin && sync.spec.targets.is_empty()))
+    }
+
+    /// The same, made if there is none. `None` while the plugin is not installed.
+    pub(crate) async fn policy_sync_or_new(&self, plugin: &Name) -> Result<Option<Sync>> {
+        if let Some(sync) = self.policy_sync(plugin).await? {
+            return Ok(Some(sync));
+        }
+        match self.plugin(plugin).await {
+            Ok(found) if found.world == DEVICE_POLICY => {}
+            Ok(_) | Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let spec: SyncSpec = serde_json::from_value(serde_json::json!({
+            "plugin": plugin,
+            "description": "Publishes what devices should hold. Made by itself; its limits and settings can be changed."
+        }))
+        .map_err(Error::internal)?;
+        // The name may be another sync's.
+        let other =
+            format!("{plugin}-documents").parse().map_err(|error| Error::internal(format!("{error}")))?;
+        for name in [plugin.clone(), other] {
+            match self.create_sync(name, spec.clone(), "system").await {
+                Ok(sync) => return Ok(Some(sync)),
+                Err(Error::Conflict { .. }) => return self.policy_sync(plugin).await,
+                Err(Error::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.policy_sync(plugin).await
+    }
+
     async fn checked(&self, mut spec: SyncSpec) -> Result<SyncSpec> {
         sort_and_check_names("source", &mut spec.sources)?;
         sort_and_check_names("target", &mut spec.targets)?;
@@ -108,9 +163,20 @@ impl Engine {
             }
             other => other,
         })?;
+        if plugin.world == DEVICE_POLICY {
+            if !(spec.sources.is_empty() && spec.targets.is_empty()) {
+                let message = format!(
+                    "plugin {} decides for devices, and has neither sources nor targets: leave them out",
+                    plugin.name
+                );
+                return Err(Error::invalid("sync-bindings", message));
+            }
+            settings::check(&plugin, &spec.settings)?;
+            return Ok(spec);
+        }
         if plugin.world != "file-sync" {
             let message = format!(
-                "plugin {} is of world {}, which syncs do not run: take a plugin of world file-sync",
+                "plugin {} is of world {}, which syncs do not run: take a plugin of world file-sync or {DEVICE_POLICY}",
                 plugin.name, plugin.world
             );
             return Err(Error::invalid("sync-world", message));

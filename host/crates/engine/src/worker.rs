@@ -183,7 +183,8 @@ impl Engine {
         self.inner.worker.stop_all();
     }
 
-    async fn attempt(&self, claim: Claim, asked: Instant) {
+    /// Takes a claimed run down its road, and writes how it ended.
+    pub(crate) async fn attempt(&self, claim: Claim, asked: Instant) {
         let run = claim.run.id;
         match self.requeued_with_other_locks(&claim).await {
             Ok(false) => {}

@@ -149,6 +149,12 @@ CREATE INDEX deliveries_deadline ON deliveries (deadline) WHERE deadline IS NOT 
 CREATE INDEX deliveries_state ON deliveries (application, state);
 CREATE INDEX deliveries_wanted ON deliveries (wanted) WHERE wanted IS NOT NULL;
 
+-- What a run of device policies publishes; without a row, everything.
+CREATE TABLE publications (
+    run TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    what TEXT NOT NULL
+);
+
 -- Why an application could not be resolved for a device: what it holds stays in force meanwhile.
 CREATE TABLE resolve_failures (
     device TEXT NOT NULL REFERENCES devices (id),

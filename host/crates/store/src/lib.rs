@@ -65,6 +65,7 @@ pub use devices::{
     groups::GroupRecord,
     list::DeviceFilter,
     messages::NewMessage,
+    news::{DeviceNews, Nodes},
     policies::PolicyChange,
     presence::{Contact, LastSequence},
     tasks::{NewTask, TaskAnswer},

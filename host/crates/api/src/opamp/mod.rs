@@ -12,9 +12,9 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use syncline_engine::devices::session::Link;
+use syncline_engine::devices::session::{Answer, Link, Presented};
 use syncline_protocol::opamp::{
-    ErrorDetails, RetryInfo, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
+    AgentToServer, ErrorDetails, RetryInfo, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
 };
 
 use crate::state::Api;
@@ -52,6 +52,23 @@ fn link(api: &Api, parts: &Parts, socket: bool) -> Link {
         _ => endpoint,
     };
     Link { endpoint }
+}
+
+/// What becomes of a message before anything is looked up.
+enum Quietly {
+    /// It has no news, and there is none for it.
+    Answered(Box<Answer>),
+    /// It is to be answered as a message of this one.
+    Known(Presented),
+    /// The credential is good for nothing.
+    Unknown,
+}
+
+async fn quietly(api: &Api, token: &str, message: &AgentToServer) -> Result<Quietly, syncline_engine::Error> {
+    if let Some(answer) = api.engine.answer_quietly(token, message).await? {
+        return Ok(Quietly::Answered(Box::new(answer)));
+    }
+    Ok(api.engine.authenticate_device(token).await?.map_or(Quietly::Unknown, Quietly::Known))
 }
 
 fn unauthorized() -> Response {

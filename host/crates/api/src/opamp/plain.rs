@@ -15,22 +15,35 @@ use syncline_protocol::{
     opamp::{AgentToServer, ServerErrorResponseType, ServerToAgent},
 };
 
-use super::{bearer, link, unauthorized, unavailable};
+use super::{Quietly, bearer, link, quietly, unauthorized, unavailable};
 use crate::state::Api;
 
 /// Takes a message of a device and answers it.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Some(token) = bearer(&parts.headers) else { return unauthorized() };
-    let presented = match api.engine.authenticate_device(token).await {
-        Ok(Some(presented)) => presented,
-        Ok(None) => return unauthorized(),
-        Err(error) => return failed(&error, Vec::new()),
-    };
     let limit = api.engine.config().devices.message_limit;
+    let mut presented = None;
+    // Nobody is listened to who is not known.
+    if !api.engine.is_of_quiet_device(token) {
+        presented = match api.engine.authenticate_device(token).await {
+            Ok(Some(presented)) => Some(presented),
+            Ok(None) => return unauthorized(),
+            Err(error) => return failed(&error, Vec::new()),
+        };
+    }
     let message = match read(&parts.headers, body, limit).await {
         Ok(message) => message,
         Err(refusal) => return *refusal,
+    };
+    let presented = match presented {
+        Some(presented) => presented,
+        None => match quietly(&api, token, &message).await {
+            Ok(Quietly::Answered(answer)) => return said(StatusCode::OK, &answer.message, limit),
+            Ok(Quietly::Known(presented)) => presented,
+            Ok(Quietly::Unknown) => return unauthorized(),
+            Err(error) => return failed(&error, message.instance_uid),
+        },
     };
     let link = link(&api, &parts, false);
     match api.engine.answer_device(presented, token, &link, &message).await {

@@ -17,7 +17,7 @@ use syncline_protocol::{
     opamp::{AgentToServer, ServerErrorResponseType, ServerToAgent},
 };
 
-use super::{bearer, link, unauthorized, unavailable};
+use super::{Quietly, bearer, link, quietly, unauthorized, unavailable};
 use crate::state::Api;
 
 /// Begins a connection of a device.
@@ -103,8 +103,13 @@ impl Talk {
         };
         let engine = &self.api.engine;
         let answered = async {
-            let Some(presented) = engine.authenticate_device(&self.token).await? else { return Ok(None) };
-            engine.answer_device(presented, &self.token, &self.link, &message).await.map(Some)
+            match quietly(&self.api, &self.token, &message).await? {
+                Quietly::Answered(answer) => Ok(Some(*answer)),
+                Quietly::Known(presented) => {
+                    engine.answer_device(presented, &self.token, &self.link, &message).await.map(Some)
+                }
+                Quietly::Unknown => Ok(None),
+            }
         };
         let answer = match answered.await {
             Ok(Some(answer)) => answer,

@@ -17,6 +17,7 @@ pub mod group;
 pub mod message;
 pub mod operation;
 pub mod policy;
+pub mod publication;
 pub mod record;
 pub mod selection;
 
@@ -29,5 +30,6 @@ mod word;
 pub use delivery::{Deadlines, Delivery, DeliveryState, Observation, ReportStatus, Wanted, step};
 pub use document::DocumentDigest;
 pub use group::GroupPath;
+pub use publication::{Publication, Scope};
 pub use record::{Abilities, Device, DeviceState, SyncKind};
 pub use status::{Colour, Status};

@@ -3,12 +3,14 @@
 use serde_json::Value;
 use syncline_domain::{
     Name,
-    device::policy::{Application, ApplicationSpec},
+    device::{
+        Publication,
+        policy::{Application, ApplicationSpec},
+    },
     event::NewEvent,
-    plugin::DEVICE_POLICY,
+    plugin::{DEVICE_POLICY, DEVICES},
 };
 
-use super::publish::{Publish, Scope};
 use crate::{Engine, Error, Result, settings};
 
 /// Places that an answer names.
@@ -22,6 +24,10 @@ impl Engine {
         spec: &ApplicationSpec,
         actor: &str,
     ) -> Result<Application> {
+        if name.as_str() == DEVICES {
+            let message = format!("an application cannot be called {DEVICES}: that stands for all devices");
+            return Err(Error::invalid("application-name", message));
+        }
         self.check_application(spec).await?;
         let event = NewEvent::new("application.created", actor, format!("Application {name} was made"));
         Ok(self.db().add_application(name, spec, event.plugin(&spec.plugin)).await?)
@@ -41,7 +47,8 @@ impl Engine {
         application.revision = revision.unwrap_or(application.revision);
         let event = NewEvent::new("application.changed", actor, format!("Application {name} was changed"));
         let changed = self.db().update_application(&application, event).await?;
-        self.publish_change(Publish { application: Some(name.clone()), ..Publish::of(Scope::All) }).await?;
+        self.publish_change(Publication { application: Some(name.clone()), ..Publication::default() }, actor)
+            .await?;
         Ok(changed)
     }
 

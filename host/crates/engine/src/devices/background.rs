@@ -2,7 +2,7 @@
 //! now and then.
 
 use jiff::Timestamp;
-use syncline_domain::device::Observation;
+use syncline_domain::{device::Observation, run::Trigger};
 use syncline_store::Seen;
 
 use crate::{Engine, Result};
@@ -45,7 +45,7 @@ impl Engine {
             *synced = now;
             let oldest = now.checked_sub(self.config().keep_events).unwrap_or(Timestamp::MIN);
             self.db().prune_messages(oldest).await?;
-            self.sync_server().await?;
+            self.sync_server(Trigger::Schedule, "system").await?;
         }
         Ok(())
     }

@@ -90,13 +90,35 @@ impl Engine {
         self.inner.devices.connected.by_device.lock().contains_key(&device)
     }
 
-    /// Wakes those of these devices that are connected to this node; `full`: they are to report everything.
+    /// There may be something to tell these devices: those that are connected, here or to another node, are woken, and what the
+    /// others have is looked up at their next contact. `full`: they are to report everything.
     pub(crate) fn wake_devices(&self, devices: impl IntoIterator<Item = DeviceId>, full: bool) {
+        let devices: Vec<_> = devices.into_iter().collect();
+        self.wake_here(&devices, full);
+        if self.db().is_shared() && !devices.is_empty() {
+            let engine = self.clone();
+            self.inner.tasks.spawn(async move {
+                if let Err(error) = engine.db().tell_nodes(&devices, full).await {
+                    tracing::error!(%error, "Other nodes could not be told of devices: they are told at their next contact");
+                }
+            });
+        }
+    }
+
+    /// The same, on this node alone.
+    pub(super) fn wake_here(&self, devices: &[DeviceId], full: bool) {
+        self.inner.devices.quiet.forget(devices.iter().copied());
         let all = self.inner.devices.connected.by_device.lock();
-        for connections in devices.into_iter().filter_map(|device| all.get(&device)) {
-            for (_, wake) in connections {
-                wake.wake(full);
-            }
+        for (_, wake) in devices.iter().filter_map(|device| all.get(device)).flatten() {
+            wake.wake(full);
+        }
+    }
+
+    /// The same, for every device.
+    pub(super) fn wake_all_here(&self, full: bool) {
+        self.inner.devices.quiet.forget_all();
+        for (_, wake) in self.inner.devices.connected.by_device.lock().values().flatten() {
+            wake.wake(full);
         }
     }
 }

@@ -36,7 +36,10 @@ impl Engine {
     pub async fn revoke_enrolment_token(&self, id: EnrolmentTokenId, actor: &str) -> Result<()> {
         let event =
             NewEvent::new("enrolment-token.revoked", actor, format!("Enrolment token {id} was revoked"));
-        Ok(self.db().revoke_enrolment_token(id, event).await?)
+        self.db().revoke_enrolment_token(id, event).await?;
+        // A token for one device can be its credential: it ends with this very moment.
+        self.inner.devices.quiet.forget_all();
+        Ok(())
     }
 }
 

@@ -1,15 +1,12 @@
 //! The tree of groups.
 
 use syncline_domain::{
-    device::{GroupPath, user::KeySets},
+    device::{GroupPath, Publication, Scope, user::KeySets},
     event::NewEvent,
 };
 use syncline_store::GroupRecord;
 
-use super::{
-    publish::{Publish, Scope},
-    users::check_keys,
-};
+use super::users::check_keys;
 use crate::{Engine, Result};
 
 /// What can be changed of a group. What is absent stays.
@@ -61,11 +58,11 @@ impl Engine {
             let event = NewEvent::new("group.moved", actor, format!("Group {path} was moved to {to}"));
             group = self.db().move_group(path, &to, event).await?;
         }
-        self.publish_change(Publish::of(Scope::Group(group.path.clone()))).await?;
+        self.publish_change(Publication::of(Scope::Group(group.path.clone())), actor).await?;
         if users_change {
             // Its users can be on devices that sit elsewhere.
             let devices = self.db().devices_of_users_in(&group.path).await?;
-            self.publish_for_users(devices.into_iter().map(Some)).await?;
+            self.publish_for_users(devices.into_iter().map(Some), actor).await?;
         }
         Ok(group)
     }

@@ -2,9 +2,10 @@
 //!
 //! * what administrators register: [`enrolment`] (tokens), [`applications`], [`groups`], [`selections`], [`policies`],
 //!   [`registry`] (the devices themselves)
-//! * what devices should hold: [`publish`] works it out and writes it down, asking the plugin through `resolve` once per
+//! * what devices should hold: `publish` works it out and writes it down, asking the plugin through `resolve` once per
 //!   distinct input; [`explain`] says why
 //! * one contact of one device: [`session`]
+//! * contacts without news, answered from memory, and what nodes tell each other: `quiet`
 //! * what people start: [`sync`] (forced synchronisation), [`messages`], [`tasks`]; who uses devices: [`users`]
 //! * what runs by itself: [`background`]
 //!
@@ -19,10 +20,11 @@ pub mod explain;
 pub mod groups;
 pub mod messages;
 pub mod policies;
-pub mod publish;
+pub(crate) mod publish;
+pub(crate) mod quiet;
 pub mod registry;
 mod resolve;
-mod rules;
+pub(crate) mod rules;
 pub mod selections;
 pub mod session;
 pub mod sync;
@@ -79,6 +81,7 @@ pub(crate) struct Shared {
     documents: documents::Documents,
     connected: connected::Connected,
     heard: session::Heard,
+    pub(crate) quiet: quiet::Quiet,
     /// Publishing goes one batch after the other, so that versions rise by one.
-    publishing: tokio::sync::Mutex<()>,
+    pub(crate) publishing: tokio::sync::Mutex<()>,
 }

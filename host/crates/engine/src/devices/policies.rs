@@ -1,17 +1,17 @@
 //! Policies: made, changed, rolled back, removed; each change is published.
 
 use syncline_domain::{
-    device::policy::{Place, Policy, PolicySpec},
+    device::{
+        Publication,
+        policy::{Place, Policy, PolicySpec},
+    },
     event::NewEvent,
     ids::PolicyId,
     policy::Pointer,
 };
 use syncline_store::PolicyChange;
 
-use super::{
-    applications::check_settings,
-    publish::{Publish, Scope},
-};
+use super::applications::check_settings;
 use crate::{Engine, Error, Result};
 
 impl Engine {
@@ -20,7 +20,7 @@ impl Engine {
         self.check_policy(spec).await?;
         let event = event("policy.created", actor, "was made", &spec.application.to_string());
         let policy = self.db().add_policy(spec, note, event).await?;
-        self.publish_policy(&policy).await?;
+        self.publish_policy(&policy, actor).await?;
         Ok(policy)
     }
 
@@ -38,7 +38,7 @@ impl Engine {
         let change = PolicyChange { from: from.unwrap_or(before.version), spec, note: note.to_owned() };
         let event = event("policy.changed", actor, "was changed", &before.spec.application.to_string());
         let policy = self.db().change_policy(id, &change, event).await?;
-        self.publish_policy(&policy).await?;
+        self.publish_policy(&policy, actor).await?;
         Ok(policy)
     }
 
@@ -58,7 +58,7 @@ impl Engine {
         let event = event("policy.rolled-back", actor, &told, &before.spec.application.to_string());
         let from = from.unwrap_or(before.version);
         let policy = self.db().roll_back_policy(id, from, to, note, event).await?;
-        self.publish_policy(&policy).await?;
+        self.publish_policy(&policy, actor).await?;
         Ok(policy)
     }
 
@@ -67,17 +67,17 @@ impl Engine {
         let policy = self.db().policy(id).await?;
         let event = event("policy.removed", actor, "was removed", &policy.spec.application.to_string());
         self.db().remove_policy(id, event).await?;
-        self.publish_policy(&policy).await
+        self.publish_policy(&policy, actor).await
     }
 
-    async fn publish_policy(&self, policy: &Policy) -> Result<()> {
+    async fn publish_policy(&self, policy: &Policy, actor: &str) -> Result<()> {
         // Wherever it held before: a change of its place is one of both places.
-        let what = Publish {
+        let what = Publication {
             application: Some(policy.spec.application.clone()),
             renewed: Some(policy.id),
-            ..Publish::of(Scope::All)
+            ..Publication::default()
         };
-        self.publish_change(what).await
+        self.publish_change(what, actor).await
     }
 
     async fn check_policy(&self, spec: &PolicySpec) -> Result<()> {

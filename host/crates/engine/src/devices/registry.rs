@@ -2,16 +2,13 @@
 
 use syncline_domain::{
     Name,
-    device::{Device, GroupPath, Observation},
+    device::{Device, GroupPath, Observation, Publication, Scope},
     event::NewEvent,
     ids::DeviceId,
 };
 use syncline_store::{DeliveryKey, DeviceFilter, Seen};
 
-use super::{
-    enrolment::check_label,
-    publish::{Publish, Scope},
-};
+use super::enrolment::check_label;
 use crate::{Engine, Result};
 
 impl Engine {
@@ -21,7 +18,7 @@ impl Engine {
         let event =
             NewEvent::new("device.registered", actor, format!("Device {name:?} was registered in {group}"));
         let device = self.db().register_device(name, group, event).await?;
-        self.publish_change(Publish::of(Scope::Devices(vec![device.id]))).await?;
+        self.publish_change(Publication::of(Scope::Devices(vec![device.id])), actor).await?;
         Ok(self.db().device(device.id).await?)
     }
 
@@ -43,7 +40,7 @@ impl Engine {
         device.revision = revision.unwrap_or(device.revision);
         let event = NewEvent::new("device.changed", actor, format!("Device {:?} was changed", device.name));
         self.db().update_device(&device, event).await?;
-        self.publish_change(Publish::of(Scope::Devices(vec![id]))).await?;
+        self.publish_change(Publication::of(Scope::Devices(vec![id])), actor).await?;
         Ok(self.db().device(id).await?)
     }
 

@@ -21,7 +21,7 @@ use syncline_store::{Page, UserFilter};
 use crate::{Engine, Result, settings};
 
 /// A plugin that is ready to be asked.
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub version: PluginVersion,
     pub code: Plugin,
     pub settings: String,
@@ -29,7 +29,7 @@ pub(super) struct Asked {
 }
 
 /// All that answers depend on beside the device.
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// By the plugin that they name, each sorted by name.
     pub applications: BTreeMap<Name, Vec<Application>>,
     pub policies: Vec<Policy>,
@@ -188,10 +188,11 @@ impl Engine {
         let Some(version) = self.db().enabled_plugin(name).await? else {
             return Ok(Err(self.not_enabled(name).await?));
         };
-        let empty = serde_json::Value::Object(serde_json::Map::new());
+        let set = self.policy_sync(name).await?.map(|sync| sync.spec.settings);
+        let set = set.unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new()));
         let ready = async {
-            settings::check(&version, &empty)?;
-            let settings = settings::text(&version.manifest, &empty)?;
+            settings::check(&version, &set)?;
+            let settings = settings::text(&version.manifest, &set)?;
             Ok::<_, crate::Error>((self.load_plugin(&version.digest).await?, settings))
         };
         match ready.await {

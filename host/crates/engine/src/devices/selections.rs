@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use syncline_domain::{
     Name,
     device::{
-        Delivery, Device, DeviceState,
+        Delivery, Device, DeviceState, Publication,
         selection::{Condition, DeviceView, Selection},
     },
     event::NewEvent,
@@ -13,7 +13,6 @@ use syncline_domain::{
 };
 use syncline_store::{DeliveryKey, DeviceFilter, Page};
 
-use super::publish::{Publish, Scope};
 use crate::{Engine, Result};
 
 impl Engine {
@@ -44,7 +43,7 @@ impl Engine {
         selection.revision = revision.unwrap_or(selection.revision);
         let event = NewEvent::new("selection.changed", actor, format!("Selection {name} was changed"));
         let changed = self.db().update_selection(&selection, event).await?;
-        self.publish_change(Publish::of(Scope::All)).await?;
+        self.publish_change(Publication::default(), actor).await?;
         Ok(changed)
     }
 

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use syncline_domain::{
     device::{
-        Device, DeviceState,
+        Device, DeviceState, Publication, Scope,
         operation::{SyncOperation, SyncOutcome, SyncScope, SyncedDevice},
     },
     event::NewEvent,
     ids::{DeviceId, SyncOperationId},
+    run::Trigger,
 };
 use syncline_store::{DeviceFilter, Page};
 
-use super::publish::{Publish, Scope};
 use crate::{Engine, Result};
 
 impl Engine {
@@ -37,7 +37,12 @@ impl Engine {
         let event = NewEvent::new("sync.forced", actor, told);
         let (operation, new) = self.db().begin_sync_operation(&scope, &devices, event).await?;
         if new {
-            self.publish(Publish::of(publish)).await?;
+            match publish {
+                Scope::Devices(_) => self.publish(Publication::of(publish)).await.map(drop)?,
+                Scope::All | Scope::Group(_) => {
+                    self.publish_by_runs(&Publication::of(publish), Trigger::Manual, actor).await?;
+                }
+            }
             self.wake_devices(ids, true);
         }
         Ok(operation)
@@ -89,26 +94,32 @@ impl Engine {
         if new {
             let engine = self.clone();
             let id = operation.id;
-            self.inner.tasks.spawn(async move { engine.run_server_sync(id).await });
+            let actor = actor.to_owned();
+            self.inner.tasks.spawn(async move { engine.run_server_sync(id, &actor).await });
         }
         Ok(operation)
     }
 
-    async fn run_server_sync(&self, id: SyncOperationId) {
-        if let Err(error) = self.sync_server().await {
-            tracing::error!(%error, "A forced synchronisation of the server failed");
-        }
-        if let Err(error) =
-            self.db().finish_sync_operation(id, "the server's synchronisation has ended").await
-        {
+    async fn run_server_sync(&self, id: SyncOperationId, actor: &str) {
+        let how = match self.sync_server(Trigger::Manual, actor).await {
+            Ok(true) => "the server's synchronisation has ended",
+            Ok(false) => "the server's synchronisation has ended, and its runs did not all succeed: see them",
+            Err(error) => {
+                tracing::error!(%error, "A forced synchronisation of the server failed");
+                "the server's synchronisation failed by a fault of the server: see its log"
+            }
+        };
+        if let Err(error) = self.db().finish_sync_operation(id, how).await {
             tracing::error!(%error, operation = %id, "The end of a synchronisation could not be written");
         }
     }
 
     /// Resolves everything again, publishes what is staged and looks for deliveries that are overdue.
-    pub(crate) async fn sync_server(&self) -> Result<()> {
-        self.publish(Publish::of(Scope::All)).await?;
-        self.pass_deadlines().await
+    /// True if all went well.
+    pub(crate) async fn sync_server(&self, trigger: Trigger, actor: &str) -> Result<bool> {
+        let well = self.publish_by_runs(&Publication::default(), trigger, actor).await?;
+        self.pass_deadlines().await?;
+        Ok(well)
     }
 
     /// Ends forced synchronisations that devices did not come for in as long as makes a device silent.

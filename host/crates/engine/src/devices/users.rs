@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use syncline_domain::{
     device::{
-        GroupPath,
+        GroupPath, Publication, Scope,
         user::{ActivationCode, Key, KeySets, User},
     },
     event::NewEvent,
@@ -11,10 +11,7 @@ use syncline_domain::{
 };
 use syncline_store::{Listed, NewUser, Page, UserFilter};
 
-use super::{
-    enrolment::check_label,
-    publish::{Publish, Scope},
-};
+use super::enrolment::check_label;
 use crate::{Engine, Error, Result};
 
 /// How long an activation code is good, where nothing else is said.
@@ -87,7 +84,7 @@ impl Engine {
         check_keys(&user.keys)?;
         let event = NewEvent::new("user.changed", actor, format!("User {:?} was changed", user.name));
         let user = self.db().update_user(&user, event).await?;
-        self.publish_for_users([user.device]).await?;
+        self.publish_for_users([user.device], actor).await?;
         Ok(self.db().user(id).await?)
     }
 
@@ -96,7 +93,7 @@ impl Engine {
         let user = self.db().user(id).await?;
         let event = NewEvent::new("user.removed", actor, format!("User {:?} was removed", user.name));
         self.db().remove_user(id, event).await?;
-        self.publish_for_users([user.device]).await
+        self.publish_for_users([user.device], actor).await
     }
 
     /// Issues a subscription in place of one that stands. What was activated stays so.
@@ -112,7 +109,7 @@ impl Engine {
         let told = format!("A subscription was issued to user {:?}{until}", user.name);
         let event = NewEvent::new("subscription.issued", actor, told);
         let user = self.db().issue_subscription(id, expires_at, event).await?;
-        self.publish_for_users([user.device]).await?;
+        self.publish_for_users([user.device], actor).await?;
         Ok(self.db().user(id).await?)
     }
 
@@ -122,7 +119,7 @@ impl Engine {
         let told = format!("The subscription of user {:?} was revoked", user.name);
         let event = NewEvent::new("subscription.revoked", actor, told);
         let revoked = self.db().revoke_subscription(id, event).await?;
-        self.publish_for_users([user.device]).await?;
+        self.publish_for_users([user.device], actor).await?;
         Ok(revoked)
     }
 
@@ -145,12 +142,13 @@ impl Engine {
     pub(super) async fn publish_for_users(
         &self,
         devices: impl IntoIterator<Item = Option<DeviceId>>,
+        actor: &str,
     ) -> Result<()> {
         let devices: Vec<_> = devices.into_iter().flatten().collect();
         if devices.is_empty() {
             return Ok(());
         }
-        self.publish_change(Publish::of(Scope::Devices(devices))).await
+        self.publish_change(Publication::of(Scope::Devices(devices)), actor).await
     }
 
     fn check_end(&self, code: &'static str, expires_at: Option<Timestamp>) -> Result<()> {

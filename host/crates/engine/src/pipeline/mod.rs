@@ -5,11 +5,13 @@
 //! * [`conclude`](Engine::conclude) turns that into the run's next state and writes it: the only place that decides
 //!   between another attempt, held, and each of the ends
 //! * [`files`]: world `file-sync`, without any database, so that `plugin try` takes the same road
+//! * [`policies`]: world `device-policy`
 //! * [`sources`]: what a plugin sees of the stores that it may read
 //! * [`journal`]: what a run leaves behind while it works
 
 pub mod files;
 pub mod journal;
+pub mod policies;
 pub mod sources;
 
 use std::{sync::Arc, time::Duration};
@@ -20,7 +22,7 @@ use syncline_domain::{
     failure::Retry,
     guard::{Excess, Size},
     log::LogLevel,
-    plugin::{PluginState, PluginVersion},
+    plugin::{DEVICE_POLICY, PluginState, PluginVersion},
     run::{Counts, Ending, Run, RunMode, RunState, TargetResult},
     sync::Sync,
 };
@@ -140,6 +142,7 @@ async fn road(
         Work { engine, claim, sync, plugin, control: Arc::clone(control), journal: Arc::clone(journal) };
     let outcome = match work.plugin.world.as_str() {
         "file-sync" => files::road(&work).await,
+        DEVICE_POLICY => policies::road(&work).await,
         other => {
             Err(Failure::host("world", format!("this host cannot run plugins of world {other:?}")).into())
         }
@@ -162,6 +165,10 @@ async fn runnable_plugin(engine: &Engine, sync: &Sync) -> Result<PluginVersion> 
         return Ok(plugin);
     }
     let plugin = engine.plugin(name).await?;
+    if plugin.world == DEVICE_POLICY {
+        // Devices keep what they have, and each shows why.
+        return Ok(plugin);
+    }
     let message = match (plugin.state, plugin.suspended) {
         (PluginState::Suspended, Some(why)) => format!(
             "plugin {name} is suspended since it kept failing by its own fault ({why}): mend or roll it back, then enable it"

@@ -3,8 +3,8 @@
 //! * where devices sit and how they get in: [`groups`], [`enrolment`] (tokens), [`credentials`], [`registry`] (the devices),
 //!   [`list`] (filters, pages, counts)
 //! * what they should hold: [`applications`], [`policies`], [`selections`], [`documents`]
-//! * what became of it: [`deliveries`], [`resolves`] (why there is no document), [`presence`] (contacts, in group commits), `status` (the colours, as stored)
-//! * what people start: [`operations`], [`messages`], [`tasks`]; who uses devices: [`users`], [`activation`]
+//! * what became of it: [`deliveries`], [`resolves`] (why there is no document), `publications` (what a run publishes), [`presence`] (contacts, in group commits), `status` (the colours, as stored)
+//! * what people start: [`operations`], [`messages`], [`tasks`]; what nodes tell each other of devices: [`news`]; who uses devices: [`users`], [`activation`]
 //!
 //! Whatever sits in a group names its path without a reference that the database knows: it holds the group's row for
 //! sharing while it writes the path, and a move or removal of a group changes that row.
@@ -19,9 +19,11 @@ pub(crate) mod enrolment;
 pub(crate) mod groups;
 pub(crate) mod list;
 pub(crate) mod messages;
+pub(crate) mod news;
 pub(crate) mod operations;
 pub(crate) mod policies;
 pub(crate) mod presence;
+mod publications;
 pub(crate) mod registry;
 mod resolves;
 pub(crate) mod selections;

@@ -74,6 +74,32 @@ impl Db {
         Ok(claim)
     }
 
+    /// Takes this run, as [`Db::claim_run`] would, for whoever queued it and waits for it. `None` if another node has it by now, or
+    /// if it has to wait for a lock.
+    pub async fn claim_run_of(&self, run: RunId, lease: Duration) -> Result<Option<Claim>> {
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Runs).await?;
+        let mut table = LockTable::load(&mut tx).await?;
+        let mut after = None;
+        loop {
+            let batch = waiting(&mut tx, self.node(), self.now(), after, BATCH).await?;
+            let Some(last) = batch.last() else { return Ok(None) };
+            after = Some((last.created_at, last.run));
+            for waiting in batch {
+                if waiting.run != run {
+                    table.want(&waiting);
+                    continue;
+                }
+                if !waiting.mine || table.obstacle(&waiting.locks).is_some() {
+                    return Ok(None);
+                }
+                let claim = take(&mut tx, waiting, self.node(), lease, self.now()).await?;
+                tx.commit().await?;
+                return Ok(claim);
+            }
+        }
+    }
+
     /// Extends the lease to `lease` from now. [`Error::Fenced`] if it is lost.
     pub async fn heartbeat(&self, claim: &Claim, lease: Duration) -> Result<Heartbeat> {
         let query =

@@ -34,8 +34,8 @@ impl Engine {
             return Ok(false);
         }
         // One after the other: for a device alone, its users alone are read.
-        self.publish_for_users([activated.before]).await?;
-        self.publish_for_users([Some(turn.device.id)]).await?;
+        self.publish_for_users([activated.before], "device").await?;
+        self.publish_for_users([Some(turn.device.id)], "device").await?;
         Ok(true)
     }
 }

@@ -5,7 +5,7 @@
 
 use syncline_domain::{
     device::{
-        Abilities,
+        Abilities, Publication, Scope,
         enrolment::{Admits, EnrolmentToken},
     },
     ids::DeviceId,
@@ -19,10 +19,7 @@ use syncline_protocol::{
 use syncline_store::{Error as StoreError, NewEnrolment};
 
 use super::{Answer, Link, answer_of, facts, refused};
-use crate::{
-    Engine, Result,
-    devices::publish::{Publish, Scope},
-};
+use crate::{Engine, Result};
 
 /// What came of it.
 pub(super) enum Enrolled {
@@ -82,7 +79,7 @@ impl Engine {
         }
         match self.db().enrol_lasting(token.id, bearer, new).await {
             Ok(device) => {
-                self.publish(Publish::of(Scope::Devices(vec![device.id]))).await?;
+                self.publish(Publication::of(Scope::Devices(vec![device.id]))).await?;
                 Ok(Enrolled::Device(device.id))
             }
             Err(StoreError::Conflict(why)) => Ok(Enrolled::Answered(Box::new(refused(message, why)))),

@@ -6,7 +6,7 @@ use syncline_domain::{
     device::message::{
         ACTIVATION_RESULT, Direction, Message, MessageOutcome, NOTICE, SYNC_REQUEST, SYNC_RESULT,
     },
-    ids::MessageId,
+    ids::{DeviceId, MessageId},
 };
 use syncline_protocol::items::{
     ActivationResult, Body, Id, Item, Items, NextContact, Notice, Severity, SyncOutcome, SyncResult,
@@ -114,10 +114,12 @@ impl Engine {
         Ok(true)
     }
 
-    /// Puts what waits for the device into the answer, acknowledges what it said, and tells it when to come back.
-    pub(super) async fn add_items(&self, turn: &mut Turn<'_>) -> Result<()> {
+    /// Puts what waits for the device into the answer, acknowledges what it said, and tells it when to come back. True if there
+    /// is more to it than that last.
+    pub(super) async fn add_items(&self, turn: &mut Turn<'_>) -> Result<bool> {
         if !turn.device.abilities.speaks_items {
-            return self.refuse_tasks(turn).await;
+            self.refuse_tasks(turn).await?;
+            return Ok(false);
         }
         let waiting = self.db().waiting_messages(turn.device.id, MOST).await?;
         let to_device = waiting.iter().filter(|one| one.direction == Direction::ToDevice);
@@ -125,22 +127,27 @@ impl Engine {
         items.extend(self.tasks_for(turn).await?);
         let said = turn.items.iter().flat_map(|items| &items.items);
         let received: Vec<_> = said.map(|item| item.id.clone()).collect();
+        let told = !items.is_empty();
         // Unasked, only what waits is a reason to speak.
-        if turn.items.is_some() || turn.message.capabilities != 0 || !items.is_empty() {
-            let next = self.next_contact(&turn.device, turn.now);
-            let period = self.config().devices.period;
-            let contact = NextContact {
-                delay_ms: next.duration_since(turn.now).as_millis().max(0).try_into().unwrap_or(u64::MAX),
-                period_ms: period.as_millis().try_into().unwrap_or(u64::MAX),
-            };
-            let id = Id::new(rand::random());
-            items.push(Item::new(id, unix_ms(turn.now), Body::NextContact(contact)));
+        if turn.items.is_some() || turn.message.capabilities != 0 || told {
+            items.push(self.next_contact_item(turn.device.id, turn.now));
         }
         let items = Items { items, received };
         if !items.is_empty() {
             turn.answer.custom_message = Some(items.to_custom());
         }
-        Ok(())
+        Ok(told)
+    }
+
+    /// Tells a device of ours when to come back.
+    pub(super) fn next_contact_item(&self, device: DeviceId, now: Timestamp) -> Item {
+        let next = self.next_contact(device, true, now);
+        let period = self.config().devices.period;
+        let contact = NextContact {
+            delay_ms: next.duration_since(now).as_millis().max(0).try_into().unwrap_or(u64::MAX),
+            period_ms: period.as_millis().try_into().unwrap_or(u64::MAX),
+        };
+        Item::new(Id::new(rand::random()), unix_ms(now), Body::NextContact(contact))
     }
 }
 

@@ -20,7 +20,7 @@ mod items;
 mod log;
 mod observe;
 mod offer;
-mod order;
+pub(super) mod order;
 mod tasks;
 
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use syncline_domain::{
     Name,
     device::{
-        Delivery, DeliveryState, Device, DeviceState, Observation, SyncKind,
+        Delivery, DeliveryState, Device, DeviceState, Observation, Publication, Scope, SyncKind,
         enrolment::{CredentialState, EnrolmentToken},
         operation::SyncOutcome,
         spread,
@@ -49,7 +49,7 @@ use syncline_protocol::{
 };
 use syncline_store::{Accepted, Contact, DeliveryKey, Error as StoreError, Page, Seen, UserFilter};
 
-use super::publish::{Publish, Scope};
+use super::quiet::Calm;
 use crate::{Engine, Result};
 
 pub(super) use order::Heard;
@@ -106,7 +106,6 @@ impl Engine {
         link: &Link,
         message: &AgentToServer,
     ) -> Result<Answer> {
-        let now = self.clock().now();
         let uid = match message.uid() {
             Ok(uid) => uid,
             Err(error) => return Ok(refused(message, error.to_string())),
@@ -123,7 +122,7 @@ impl Engine {
             return Ok(answer);
         }
         match read_items(message) {
-            Ok(items) => self.contact(device, uid, message, items, now).await,
+            Ok(items) => self.contact(device, uid, bearer, message, items).await,
             Err(why) => Ok(refused(message, why)),
         }
     }
@@ -143,7 +142,7 @@ impl Engine {
                 Ok(Accepted::TokenEnded) => Ok(None),
                 Ok(Accepted::Known) => Ok(Some(Who::Device(credential.device))),
                 Ok(Accepted::First) => {
-                    self.publish(Publish::of(Scope::Devices(vec![credential.device]))).await?;
+                    self.publish(Publication::of(Scope::Devices(vec![credential.device]))).await?;
                     Ok(Some(Who::Device(credential.device)))
                 }
                 // It was replaced or revoked between two looks at it.
@@ -185,10 +184,12 @@ impl Engine {
         &self,
         mut device: Device,
         uid: InstanceUid,
+        bearer: &str,
         message: &AgentToServer,
         items: Option<Items>,
-        now: Timestamp,
     ) -> Result<Answer> {
+        let now = self.clock().now();
+        let begun = self.inner.devices.quiet.begin(device.id);
         let last = self.db().last_sequence(device.id).await?;
         let order = order::order(last, uid, message.sequence_num);
         let news = self.take_facts(&mut device, message).await?;
@@ -210,7 +211,7 @@ impl Engine {
         }
         self.take_items(&mut turn).await?;
         if news || turn.asked {
-            self.publish(Publish::of(Scope::Devices(vec![turn.device.id]))).await?;
+            self.publish(Publication::of(Scope::Devices(vec![turn.device.id]))).await?;
         }
         if news || turn.asked || turn.activated {
             turn.device = self.db().device(turn.device.id).await?;
@@ -218,7 +219,10 @@ impl Engine {
         }
         self.observe(&mut turn).await?;
         self.offer(&mut turn).await?;
-        self.conclude_contact(&mut turn).await?;
+        let calm = self.conclude_contact(&mut turn).await?;
+        if let Some(calm) = calm {
+            self.inner.devices.quiet.remember(bearer, calm, begun);
+        }
         Ok(Answer { device: Some(turn.device.id), message: turn.answer })
     }
 
@@ -261,8 +265,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes down that the device was here, and what that ends.
-    async fn conclude_contact(&self, turn: &mut Turn<'_>) -> Result<()> {
+    /// Writes down that the device was here, and what that ends. What is known of it, if nothing is outstanding.
+    async fn conclude_contact(&self, turn: &mut Turn<'_>) -> Result<Option<Calm>> {
         let device = turn.device.id;
         let settled = turn.deliveries.iter().all(|(_, delivery)| delivery.state.is_end());
         let failed = turn.deliveries.iter().find(|(_, one)| one.state == DeliveryState::Failed);
@@ -278,20 +282,57 @@ impl Engine {
             synced = Some(if forced { SyncKind::Forced } else { SyncKind::Periodic });
             self.conclude_users(turn, failure.as_deref()).await?;
         }
-        self.add_items(turn).await?;
-        let settings = &self.config().devices;
-        let next = self.next_contact(&turn.device, turn.now);
-        let patience = settings.period * settings.silent_periods;
-        let contact = Contact {
+        let told = self.add_items(turn).await?;
+        let ours = turn.device.abilities.speaks_items;
+        let synced = synced.filter(|_| failure.is_none());
+        self.db()
+            .record_contact(self.presence(device, ours, turn.message, turn.uid, synced, turn.now))
+            .await?;
+        let says = turn.answer.flags != 0
+            || turn.answer.remote_config.is_some()
+            || turn.answer.agent_identification.is_some();
+        let calm = Calm {
             device,
-            at: turn.now,
-            next,
-            silent_after: turn.now.checked_add(patience).unwrap_or(Timestamp::MAX),
-            synced: synced.filter(|_| failure.is_none()),
-            instance_uid: *turn.uid.as_bytes(),
-            sequence: turn.message.sequence_num,
+            uid: turn.uid,
+            capabilities: turn.message.capabilities,
+            ours,
+            synced: failure.is_none().then_some(SyncKind::Periodic),
+            until: self.quiet_until(turn.now),
         };
-        Ok(self.db().record_contact(contact).await?)
+        Ok((settled && !told && !says).then_some(calm))
+    }
+
+    /// That a device is here now.
+    pub(super) fn presence(
+        &self,
+        device: DeviceId,
+        ours: bool,
+        message: &AgentToServer,
+        uid: InstanceUid,
+        synced: Option<SyncKind>,
+        now: Timestamp,
+    ) -> Contact {
+        let settings = &self.config().devices;
+        let patience = settings.period * settings.silent_periods;
+        Contact {
+            device,
+            at: now,
+            next: self.next_contact(device, ours, now),
+            silent_after: now.checked_add(patience).unwrap_or(Timestamp::MAX),
+            synced,
+            instance_uid: *uid.as_bytes(),
+            sequence: message.sequence_num,
+        }
+    }
+
+    /// The answer to a message without content, with nothing to be told.
+    pub(super) fn quiet_answer(&self, calm: &Calm, message: &AgentToServer, now: Timestamp) -> Answer {
+        let mut answer = answer_of(message);
+        if calm.ours {
+            let items = Items { items: vec![self.next_contact_item(calm.device, now)], received: Vec::new() };
+            answer.custom_message = Some(items.to_custom());
+        }
+        Answer { message: answer, device: Some(calm.device) }
     }
 
     /// The device has what was published before it came, or has failed: so it is with its users.
@@ -324,12 +365,12 @@ impl Engine {
     }
 
     /// When a device is expected next: ours are told exactly, others have an interval.
-    fn next_contact(&self, device: &Device, now: Timestamp) -> Timestamp {
+    fn next_contact(&self, device: DeviceId, ours: bool, now: Timestamp) -> Timestamp {
         let period = self.config().devices.period;
-        if device.abilities.speaks_items {
-            return spread::next_contact(device.id, period, now);
+        if ours {
+            return spread::next_contact(device, period, now);
         }
-        now.checked_add(self.interval_of(device.id)).unwrap_or(Timestamp::MAX)
+        now.checked_add(self.interval_of(device)).unwrap_or(Timestamp::MAX)
     }
 
     fn interval_of(&self, device: DeviceId) -> std::time::Duration {

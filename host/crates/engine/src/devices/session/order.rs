@@ -9,7 +9,7 @@ use syncline_store::LastSequence;
 
 /// How a message follows the last one of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(in crate::devices) enum Order {
     /// It is the next one, or says no number.
     Next,
     /// It is the same one again.
@@ -21,7 +21,7 @@ pub(super) enum Order {
 }
 
 /// How a message with this number follows.
-pub(super) fn order(last: Option<LastSequence>, uid: InstanceUid, sequence: u64) -> Order {
+pub(in crate::devices) fn order(last: Option<LastSequence>, uid: InstanceUid, sequence: u64) -> Order {
     match last {
         _ if sequence == 0 => Order::Next,
         Some(last) if last.instance_uid != *uid.as_bytes() => Order::Other,

@@ -1,0 +1,41 @@
+//! What a run of device policies publishes.
+
+use serde::{Deserialize, Serialize};
+
+use super::GroupPath;
+use crate::{
+    Name,
+    ids::{DeviceId, PolicyId},
+};
+
+/// Whom something is published for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Every device.
+    #[default]
+    All,
+    /// In this group or below it.
+    Group(GroupPath),
+    /// These.
+    Devices(Vec<DeviceId>),
+}
+
+/// What is published: everything by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Publication {
+    /// For whom.
+    pub scope: Scope,
+    /// Only this application.
+    pub application: Option<Name>,
+    /// A policy with a new version: a new version of the document too, though it may be the same.
+    pub renewed: Option<PolicyId>,
+}
+
+impl Publication {
+    /// Everything for these.
+    pub fn of(scope: Scope) -> Self {
+        Self { scope, ..Self::default() }
+    }
+}
