@@ -8,7 +8,7 @@ use syncline_protocol::{
     opamp::ServerToAgent,
 };
 
-use super::agent::{Agent, bodies, enrolled, items, report};
+use super::agent::{Agent, bodies, documents, enrolled, items, report};
 use crate::harness::{Server, WithHeader, request};
 
 /// The path of a user of this name with a subscription.
@@ -164,6 +164,36 @@ async fn a_user_goes_through_the_colours() {
 }
 
 #[tokio::test]
+async fn keys_are_in_the_documents_of_the_device_until_the_subscription_ends() {
+    let server = Server::with_browser().await;
+    server.with_policy(json!({ "home": "a" })).await;
+    let sync = json!({ "plugin": "device-policy", "settings": { "keys_member": "keys" } });
+    server.call("PUT", "/api/v1/syncs/device-policy", Some(sync)).await.is(200);
+    server.post("/api/v1/groups", json!({ "path": "/sales", "keys": keys("g") })).await.is(201);
+    let (mut agent, _) = enrolled(&server, true).await;
+    let user = subscribed(&server, "ann").await;
+    // The user's group is not the device's.
+    server.call("PATCH", &user, Some(json!({ "group": "/sales" }))).await.is(200);
+    let code = code(&server, &user).await;
+    let offer = agent.say(&server, vec![attempt(1, &code)]).await;
+    let key = |offer: &ServerToAgent| documents(offer)["browser"]["keys"]["ann"]["vpn"][0]["id"].clone();
+    assert_eq!(key(&offer), "g");
+
+    server.call("PATCH", "/api/v1/groups/sales", Some(json!({ "keys": keys("h") }))).await.is(200);
+    let message = agent.next();
+    let offer = agent.send(&server, &message).await;
+    assert_eq!(key(&offer), "h");
+    assert_eq!(colour(&server, &user).await, "orange sent");
+    let body = offer.remote_config.unwrap().config.unwrap().config_map["browser"].body.clone();
+    agent.say(&server, vec![report(2, ApplicationState::Applied, &body, false)]).await;
+    assert_eq!(colour(&server, &user).await, "green in-sync");
+
+    server.call("DELETE", &format!("{user}/subscription"), None).await.is(204);
+    let message = agent.next();
+    assert_eq!(documents(&agent.send(&server, &message).await)["browser"]["keys"], json!({}));
+}
+
+#[tokio::test]
 async fn what_cannot_be_worked_out_shows_at_the_users_of_the_device() {
     let server = Server::with_browser().await;
     let (mut agent, _) = enrolled(&server, true).await;
@@ -175,6 +205,7 @@ async fn what_cannot_be_worked_out_shows_at_the_users_of_the_device() {
     let message = agent.next();
     agent.send(&server, &message).await;
     assert_eq!(colour(&server, &user).await, "red failed", "it is still so");
+    server.post("/api/v1/plugins/device-policy/enable", Value::Null).await.is(200);
     server.call("DELETE", &policy, None).await.is(204);
     let message = agent.next();
     agent.send(&server, &message).await;

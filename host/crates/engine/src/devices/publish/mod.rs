@@ -78,6 +78,8 @@ pub(crate) struct Batch {
     users: Vec<(DeviceId, UserId)>,
     /// Devices with users for which something could not be worked out, and why.
     failed_users: Vec<(DeviceId, String)>,
+    /// Devices with users for which something may be worked out again: what they say next tells how their users do.
+    mended: Vec<DeviceId>,
     /// When users were read.
     read_at: Timestamp,
 }
@@ -279,7 +281,7 @@ impl Engine {
         // Last, so that they find all of it written. A device whose users changed is asked for a sign that it has that, though
         // no document may have changed by it: its next contact counts as their synchronisation.
         self.wake_devices(woken, false);
-        self.wake_devices(batch.users.into_iter().map(|(device, _)| device), true);
+        self.wake_devices(batch.users.into_iter().map(|(device, _)| device).chain(batch.mended), true);
         Ok(())
     }
 }
@@ -339,11 +341,15 @@ impl Batch {
 
     /// What becomes of the users of a device that was added just now.
     fn add_users(&mut self, rules: &Rules, what: &Publication, device: &Device) {
-        let failed = self.resolves.iter().rev().take_while(|(key, _)| key.device == device.id);
-        let failed = failed.filter_map(|(key, failure)| Some((key, failure.as_ref()?))).last();
-        if let Some((key, failure)) = failed.filter(|_| rules.has_users(device.id)) {
+        let own = self.resolves.iter().rev().take_while(|(key, _)| key.device == device.id);
+        let own: Vec<_> = own.filter(|_| rules.has_users(device.id)).collect();
+        if let Some((key, failure)) =
+            own.iter().rev().find_map(|(key, failure)| Some((key, failure.as_ref()?)))
+        {
             let why = format!("{} could not be worked out: {}", key.application, failure.message);
             self.failed_users.push((device.id, why));
+        } else if !own.is_empty() {
+            self.mended.push(device.id);
         }
         // One application alone is not all that a user changes.
         let changed = rules.changed_users.get(&device.id).filter(|_| what.application.is_none());
