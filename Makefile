@@ -17,7 +17,7 @@ PLUGIN_TOOL := target/debug/syncline-plugin
 # All at once where all is needed anyway: crates are compiled once more for each other selection.
 TOOL_SELECTION := -p syncline-plugin-cli
 # Named for the benchmarks too, so that they are built with what the programs are built with.
-RELEASED := -p syncline -p syncline-plugin-cli
+RELEASED := -p syncline -p syncline-plugin-cli -p syncline-device
 
 .PHONY: help
 help: ## List what can be made
@@ -78,6 +78,7 @@ demo: build ## Show what it does on real files; ARGS=--exit ends instead of stay
 bench: build ## Compare with cp, rsync, rclone and native code; writes docs/benchmarks.md
 	@scripts/setup.sh bench
 	@$(CARGO) build --release --locked $(RELEASED) -p syncline-sandbox --example resolve
+	@$(CARGO) build --release --locked $(RELEASED) -p syncline-api --example bare
 	@(cd plugins && $(CARGO) build --release --locked -p device-policy --example native)
 	@$(CARGO) build --release --locked $(RELEASED) -p syncline-tests --bin bench
 	@target/release/bench $(ARGS) | tee docs/benchmarks.md

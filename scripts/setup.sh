@@ -22,6 +22,7 @@ if [[ $purpose == test || $purpose == bench ]]; then
 fi
 if [[ $purpose == test ]]; then
     has_postgres || packages+=(postgresql)
+    has psql || packages+=(postgresql-client)
 fi
 if [[ $purpose == bench ]]; then
     has rclone || packages+=(rclone)
@@ -66,5 +67,15 @@ if ! has_target && ! has_debian_way; then
         echo "setup: added the target $target with rustup"
     else
         install_packages rustc-web rust-web-src lld
+    fi
+fi
+
+# The nearest server that devices poll, to be measured beside.
+if [[ $purpose == bench ]]; then
+    peer=target/peers/goosebit
+    if [[ ! -x $peer/bin/aerich ]]; then
+        has python3 && python3 -c 'import ensurepip' 2>/dev/null || install_packages python3 python3-venv
+        echo "setup: installing goosebit 0.2.12 into $peer"
+        python3 -m venv "$peer" && "$peer/bin/pip" -q install goosebit==0.2.12 || fail "goosebit cannot be installed with pip"
     fi
 fi

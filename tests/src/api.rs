@@ -199,13 +199,19 @@ impl Api {
 
 /// What `look` finds, once it finds something: looked for again and again for a minute and a half.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(90, what, look)
+}
+
+/// The same, for so many seconds.
+#[track_caller]
+pub fn eventually_within<T>(seconds: u64, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begun.elapsed() < Duration::from_secs(90), "waited too long for {what}");
+        assert!(begun.elapsed() < Duration::from_secs(seconds), "waited too long for {what}");
         std::thread::park_timeout(Duration::from_millis(15));
     }
 }

@@ -1,8 +1,8 @@
 //! A PostgreSQL of one's own.
 
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, Command, Stdio},
 };
 
 use crate::programs;
@@ -41,6 +41,38 @@ impl Postgres {
     pub fn url(&self) -> String {
         format!("postgres://postgres@localhost/postgres?host={}", self.folder)
     }
+
+    /// What it answers to a query, one line a row.
+    pub fn ask(&self, query: &str) -> String {
+        let output = self.psql().args(["-c", query]).output().expect("psql is installed");
+        assert!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Lets nobody write to a table until this is dropped.
+    pub fn lock(&self, table: &str) -> TableLock {
+        let mut session = self.psql().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let session = session.as_mut().expect("psql is installed");
+        let mut input = session.stdin.take().expect("its input is a pipe");
+        writeln!(input, "BEGIN; LOCK TABLE {table} IN SHARE MODE; SELECT 'locked';").expect("psql reads");
+        let output = session.stdout.take().expect("its output is a pipe");
+        let answer = BufReader::new(output).lines().map_while(Result::ok).next();
+        assert_eq!(answer.as_deref(), Some("locked"));
+        TableLock { _input: input }
+    }
+
+    fn psql(&self) -> Command {
+        let mut command = Command::new("psql");
+        command.args(["-XAtq", &self.url()]);
+        command
+    }
+}
+
+/// See [`Postgres::lock`].
+#[derive(Debug)]
+pub struct TableLock {
+    /// At its end the session ends.
+    _input: ChildStdin,
 }
 
 impl Drop for Postgres {

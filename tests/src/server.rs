@@ -89,6 +89,26 @@ impl Server {
         self.child.wait().expect("a child can be waited for").code()
     }
 
+    /// SIGSTOP: it does nothing any more and does not know of it. Answers once it stands still.
+    pub fn freeze(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("the server runs");
+        let stands = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED)
+            .expect("a child can be waited for");
+        assert!(stands.is_some_and(|(_, status)| status.stopped()), "the server ended instead: {stands:?}");
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    pub fn thaw(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("the server runs");
+    }
+
+    /// What it has logged so far, all its starts together.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data.with_extension("log")).expect("a log can be read")
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -15,6 +15,7 @@ mod tls;
 use std::sync::Arc;
 
 use axum_server::tls_rustls::RustlsConfig;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use syncline_api::ApiOptions;
 use syncline_domain::clock::SystemClock;
 use syncline_engine::{DataFolder, Engine, admin::FolderLock};
@@ -33,9 +34,20 @@ use crate::outcome::{CliError, Exit, Result};
 pub fn run(flags: Flags) -> Result<Exit> {
     let settings = flags.resolve()?;
     logging::start(settings.log_format, &settings.log_level)?;
+    allow_many_files();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| CliError::failed(format!("no threads can be started: {error}")))?;
     runtime.block_on(serve(settings))
+}
+
+/// Each connected device is an open file: as many as the system lets this process have.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::warn!(%error, "The number of open files could not be raised");
+    }
 }
 
 async fn serve(settings: Settings) -> Result<Exit> {

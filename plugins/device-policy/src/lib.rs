@@ -30,16 +30,14 @@ impl DevicePolicy for Merge {
             return Ok(Verdict::Withdrawn);
         }
         let rule = settings.rule(&application.name);
-        let merged = merge(application);
-        let mut members = merged.clone();
+        let mut members = merge(application);
+        let merged = device.explain.then(|| members.clone());
         if rule.substitute_facts {
             facts::substitute(&mut members, &device.facts)?;
         }
         let keys = rule.keys_member.map(|member| keys::add(&mut members, member, &device.users));
         let document = Document::new(rule.content_type, json::canonical(&Value::Object(members)));
-        if !device.explain {
-            return Ok(document.into());
-        }
+        let Some(merged) = merged else { return Ok(document.into()) };
         let facts = rule.substitute_facts;
         let provenance = explain::document(application, &merged, facts, keys.as_ref());
         Ok(document.explained(provenance).into())
@@ -49,7 +47,7 @@ impl DevicePolicy for Merge {
 /// The layers of an application as one object.
 fn merge(application: &Application) -> Map<String, Value> {
     application.layers.iter().fold(Map::new(), |mut merged, layer| {
-        json::merge_objects(&mut merged, layer.settings.clone());
+        json::merge_copied(&mut merged, &layer.settings);
         merged
     })
 }

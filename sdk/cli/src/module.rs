@@ -5,6 +5,8 @@ use wasmi::{Engine, Linker, Module, Store, Val};
 
 /// Export of the SDK that answers with the address (upper half) and length (lower half) of a JSON Schema.
 const SCHEMA_EXPORT: &str = "syncline_settings_schema";
+/// Function of the SDK that the compiler's code calls: that makes it an export, which nobody outside has a use for.
+const COMPARE_EXPORT: &str = "memcmp";
 /// Where the linker says that the heap begins.
 const HEAP_EXPORT: &str = "__heap_base";
 const PAGE: u64 = 64 * 1024;
@@ -56,7 +58,7 @@ fn run_schema(engine: &Engine, module: &Module) -> Result<Vec<u8>> {
     Ok(text.context("the schema lies outside of the memory")?.to_vec())
 }
 
-/// Without the exports that only this tool uses and what only they need, and with memory to begin with.
+/// Without the exports that only this tool uses or nobody, without what only they need, and with memory to begin with.
 pub(crate) fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut module = walrus::Module::from_buffer(wasm).context("the compiler's output is no module")?;
     let memory = module.memories.iter().map(walrus::Memory::id).next().context("the module has no memory")?;
@@ -64,7 +66,7 @@ pub(crate) fn finish(wasm: &[u8]) -> Result<Vec<u8>> {
     let memory = module.memories.get_mut(memory);
     let pages = INITIAL.max(heap.unwrap_or(0) + HEAP).div_ceil(PAGE);
     memory.initial = memory.initial.max(pages);
-    for name in [SCHEMA_EXPORT, HEAP_EXPORT, "__data_end"] {
+    for name in [SCHEMA_EXPORT, COMPARE_EXPORT, HEAP_EXPORT, "__data_end"] {
         if module.exports.iter().any(|export| export.name == name) {
             module.exports.remove(name)?;
         }

@@ -132,6 +132,9 @@ pub struct Action {
 /// Where the configuration file is looked for.
 pub const DEFAULT_PATH: &str = "/etc/syncline/agent.toml";
 
+/// The application that stands for the agent itself.
+pub const OWN: &str = "syncline-agent";
+
 /// What stands where a command wants the path of the new file.
 pub const FILE_ARGUMENT: &str = "{file}";
 
@@ -164,9 +167,27 @@ impl Config {
 
     /// Reads and checks the text of a configuration file.
     pub fn parse(text: &str) -> Result<Self> {
-        let config: Self = toml::from_str(text).map_err(|error| Error::Config(error.to_string()))?;
+        let mut config: Self = toml::from_str(text).map_err(|error| Error::Config(error.to_string()))?;
+        config.add_own();
         config.check()?;
         Ok(config)
+    }
+
+    /// The agent's own policy: it is kept with its records, and what it says the server goes by.
+    fn add_own(&mut self) {
+        let file = self.state.join("policy.json");
+        self.applications.entry(OWN.to_owned()).or_insert_with(|| Application {
+            file,
+            form: Form::Json,
+            template: None,
+            mode: "0644".to_owned(),
+            owner: None,
+            keep_on_withdraw: false,
+            check: Vec::new(),
+            reload: Vec::new(),
+            timeout: default_timeout(),
+            report_output: false,
+        });
     }
 
     fn check(&self) -> Result<()> {

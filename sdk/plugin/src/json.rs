@@ -1,5 +1,6 @@
 //! JSON for policies: merging layers, and documents whose bytes are equal where they mean the same.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Merges a stronger object into a weaker one, as a JSON Merge Patch (RFC 7396) does: objects member by member, a `null`
@@ -39,6 +40,37 @@ pub fn merge_objects(weaker: &mut Map<String, Value>, stronger: Map<String, Valu
     }
 }
 
+/// [`merge_objects`] with a stronger object that is needed afterwards: copies only what was not overruled by it before.
+pub fn merge_copied(weaker: &mut Map<String, Value>, stronger: &Map<String, Value>) {
+    if weaker.is_empty() {
+        // The same as below, without looking for the place of each member.
+        *weaker = without_nulls(stronger);
+        return;
+    }
+    for (name, value) in stronger {
+        match (weaker.get_mut(name), value) {
+            (None, Value::Null) => {}
+            (Some(_), Value::Null) => drop(weaker.remove(name)),
+            (None, value) => drop(weaker.insert(name.clone(), patched(value))),
+            (Some(Value::Object(weaker)), Value::Object(stronger)) => merge_copied(weaker, stronger),
+            (Some(weaker), value) => *weaker = patched(value),
+        }
+    }
+}
+
+/// What a value becomes where there was none.
+fn patched(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(without_nulls(members)),
+        other => other.clone(),
+    }
+}
+
+fn without_nulls(members: &Map<String, Value>) -> Map<String, Value> {
+    let kept = members.iter().filter(|(_, value)| !value.is_null());
+    kept.map(|(name, value)| (name.clone(), patched(value))).collect()
+}
+
 /// Text of a value with members sorted by name and no space between tokens: equal values are equal bytes.
 pub fn canonical(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
@@ -59,33 +91,37 @@ fn write(value: &Value, out: &mut Vec<u8>) {
             }
             out.push(b']');
         }
-        Value::String(text) => write_text(text, out),
-        Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Null => out.extend_from_slice(b"null"),
+        plain => write_plain(plain, out),
     }
 }
 
 fn write_object(members: &Map<String, Value>, out: &mut Vec<u8>) {
     // Sorted already, unless somewhere in the build a crate asked serde_json to keep another order.
+    if members.keys().is_sorted() {
+        return write_members(members.iter(), out);
+    }
     let mut sorted: Vec<_> = members.iter().collect();
     sorted.sort_unstable_by_key(|(name, _)| *name);
+    write_members(sorted.into_iter(), out);
+}
+
+fn write_members<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (number, (name, value)) in sorted.into_iter().enumerate() {
+    for (number, (name, value)) in members.enumerate() {
         if number > 0 {
             out.push(b',');
         }
-        write_text(name, out);
+        write_plain(name, out);
         out.push(b':');
         write(value, out);
     }
     out.push(b'}');
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    let quoted = Value::from(text).to_string();
-    out.extend_from_slice(quoted.as_bytes());
+/// What holds no object.
+fn write_plain(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "neither a Vec nor a text or number gives a reason to fail");
 }
 
 /// The JSON pointer (RFC 6901) of the member `name` at `pointer`: `child("/a", "b/c")` is `/a/b~1c`.
@@ -115,6 +151,30 @@ mod tests {
         assert_eq!(merged(&[json!({ "a": { "b": 1 } }), json!({ "a": [null] })]), json!({ "a": [null] }));
         assert_eq!(merged(&[json!({ "a": { "b": 1 } }), json!({ "a": null })]), json!({}));
         assert_eq!(merged(&[json!({ "a": { "b": null } })]), json!({ "a": {} }));
+    }
+
+    #[test]
+    fn copying_what_is_merged_makes_no_difference() {
+        let objects = [
+            json!({}),
+            json!({ "a": 1, "b": null, "c": { "x": null, "y": { "z": null } }, "d": [null] }),
+            json!({ "a": { "x": 1, "y": null }, "b": { "x": [1] }, "c": { "y": { "z": 1 }, "x": 2 } }),
+            json!({ "a": null, "c": { "y": null }, "d": {} }),
+        ];
+        for weakest in &objects {
+            for middle in &objects {
+                for strongest in &objects {
+                    let mut all = Map::new();
+                    for layer in [weakest, middle, strongest] {
+                        merge_copied(&mut all, layer.as_object().unwrap());
+                    }
+                    assert_eq!(
+                        Value::Object(all),
+                        merged(&[weakest.clone(), middle.clone(), strongest.clone()])
+                    );
+                }
+            }
+        }
     }
 
     #[test]

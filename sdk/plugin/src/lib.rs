@@ -56,6 +56,8 @@ extern crate self as syncline_plugin;
 #[cfg(all(feature = "allocator", target_family = "wasm", not(target_feature = "atomics")))]
 mod allocator;
 pub mod clock;
+#[cfg(any(test, all(feature = "memcmp", target_family = "wasm")))]
+mod compare;
 pub mod desired;
 mod failure;
 mod file_sync;

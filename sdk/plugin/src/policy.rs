@@ -14,7 +14,7 @@
 //!         }
 //!         let mut merged = Default::default();
 //!         for layer in &application.layers {
-//!             json::merge_objects(&mut merged, layer.settings.clone());
+//!             json::merge_copied(&mut merged, &layer.settings);
 //!         }
 //!         if let Some(system) = device.facts.text("os.type") {
 //!             merged.insert("system".to_owned(), Value::from(system));

@@ -25,7 +25,7 @@ const RULES: [(&str, &[&str], &[&str]); 12] = [
     ("syncline-plugin-cli", &[], &["wasmtime"]),
     ("syncline-protocol", &[], &["tokio", "axum", "sqlx", "wasmtime"]),
     ("syncline-device", &["syncline-protocol"], &["axum", "sqlx", "wasmtime"]),
-    ("syncline-tests", &[], &["sqlx", "axum", "wasmtime"]),
+    ("syncline-tests", &["syncline-protocol"], &["sqlx", "axum", "wasmtime"]),
 ];
 
 #[test]

@@ -46,6 +46,8 @@ struct Inner {
     run_seconds: Family<InState, Histogram, fn() -> Histogram>,
     events: Counter,
     compilations: Counter,
+    refused: Family<Limited, Counter>,
+    connected: Gauge,
     /// The last event of which runs were counted; `None` before the first look.
     counted: Mutex<Option<i64>>,
 }
@@ -61,6 +63,11 @@ struct Answered {
 struct Route {
     method: &'static str,
     route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Limited {
+    limit: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,11 +92,26 @@ impl Metrics {
         registry.register("events", "Events in the history, across all nodes", events.clone());
         let compilations = Counter::default();
         registry.register("plugin_compilations", "Packages compiled by this process", compilations.clone());
+        let refused = Family::default();
+        let help = "Messages of devices that were turned away, by the limit that they met";
+        registry.register("device_refusals", help, refused.clone());
+        let connected = Gauge::default();
+        registry.register("devices_connected", "Devices connected to this node", connected.clone());
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program", build);
         let counted = Mutex::new(None);
-        let inner =
-            Inner { registry, requests, request_seconds, runs, run_seconds, events, compilations, counted };
+        let inner = Inner {
+            registry,
+            requests,
+            request_seconds,
+            runs,
+            run_seconds,
+            events,
+            compilations,
+            refused,
+            connected,
+            counted,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -98,6 +120,11 @@ impl Metrics {
         let labels = Route { method, route: route.clone() };
         self.inner.request_seconds.get_or_create(&labels).observe(took.as_secs_f64());
         self.inner.requests.get_or_create(&Answered { method, route, status }).inc();
+    }
+
+    /// Counts a message of a device that was turned away.
+    pub(crate) fn device_refused(&self, limit: &'static str) {
+        self.inner.refused.get_or_create(&Limited { limit }).inc();
     }
 
     /// Reads what stands in the database, and writes all numbers down.
@@ -112,6 +139,7 @@ impl Metrics {
         self.count_runs(api, last).await?;
         self.inner.events.inner().store(last.max(0).unsigned_abs(), Ordering::Relaxed);
         self.inner.compilations.inner().store(api.engine.sandbox().compilations(), Ordering::Relaxed);
+        self.inner.connected.set(i64::try_from(api.engine.connected_devices()).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.inner.registry).map_err(Problem::internal)?;
         Ok(text)

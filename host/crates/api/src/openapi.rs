@@ -100,6 +100,7 @@ use crate::{
         devices::change_policy,
         devices::remove_policy,
         devices::list_policy_versions,
+        devices::compare_policy_versions,
         devices::roll_policy_back,
         devices::create_selection,
         devices::list_selections,

@@ -155,6 +155,7 @@ fn of_devices(routes: Routes) -> Routes {
         .put("/api/v1/policies/{id}", change_policy)
         .delete("/api/v1/policies/{id}", remove_policy)
         .get("/api/v1/policies/{id}/versions", list_policy_versions)
+        .get("/api/v1/policies/{id}/compare", compare_policy_versions)
         .post_once("/api/v1/policies/{id}/rollback", roll_policy_back)
         .post_once("/api/v1/selections", create_selection)
         .get("/api/v1/selections", list_selections)

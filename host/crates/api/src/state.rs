@@ -7,7 +7,7 @@ use syncline_engine::Engine;
 use syncline_store::Db;
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::Metrics, once::UnderWay};
+use crate::{metrics::Metrics, once::UnderWay, opamp::Limits};
 
 /// How the API is served.
 #[derive(Debug, Clone)]
@@ -49,11 +49,17 @@ pub(crate) struct Api {
     pub engine: Engine,
     pub options: Arc<ApiOptions>,
     pub under_way: UnderWay,
+    pub device_limits: Limits,
 }
 
 impl Api {
     pub fn new(engine: Engine, options: ApiOptions) -> Self {
-        Self { engine, options: Arc::new(options), under_way: UnderWay::default() }
+        Self {
+            engine,
+            options: Arc::new(options),
+            under_way: UnderWay::default(),
+            device_limits: Limits::default(),
+        }
     }
 
     /// The state, for reading.

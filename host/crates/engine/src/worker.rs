@@ -91,10 +91,13 @@ impl Control {
         self.stopper.stop(why.failure());
     }
 
-    /// Why the attempt is to end, if it is.
+    /// Why the attempt is to end, if it is. That its lease is over is said once and for all: whoever was told so has stopped,
+    /// and no renewal that comes after that brings back what was left undone.
     pub fn stopped(&self) -> Option<Stop> {
+        if self.lease_is_over() {
+            self.stop(Stop::LeaseLost);
+        }
         match self.stop.load(Ordering::Acquire) {
-            _ if self.lease_is_over() => Some(Stop::LeaseLost),
             0 => None,
             1 => Some(Stop::Cancelled),
             2 => Some(Stop::LeaseLost),
@@ -232,6 +235,10 @@ impl Engine {
         let lease = self.config().lease;
         loop {
             tokio::time::sleep(lease / 3).await;
+            // It holds until its time is over, and not longer, whatever the database says.
+            if control.stopped() == Some(Stop::LeaseLost) {
+                return;
+            }
             let asked = Instant::now();
             match self.db().heartbeat(&claim, lease).await {
                 Ok(beat) => {
@@ -243,10 +250,6 @@ impl Engine {
                 Err(syncline_store::Error::Fenced { .. }) => return control.stop(Stop::LeaseLost),
                 Err(error) => {
                     tracing::warn!(run = %claim.run.id, %error, "A lease could not be renewed; trying again");
-                    // It holds until its time is over, and not longer, whatever the database does.
-                    if control.stopped() == Some(Stop::LeaseLost) {
-                        return control.stop(Stop::LeaseLost);
-                    }
                 }
             }
         }
@@ -275,10 +278,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_nobody_renewed_stops_by_itself() {
-        let control = Control::new(Instant::now(), Duration::ZERO);
+    fn a_lease_that_nobody_renewed_stops_by_itself_and_for_good() {
+        let control = Control::new(Instant::now(), Duration::from_secs(60));
+        assert_eq!(control.stopped(), None);
+        control.renew(Instant::now(), Duration::ZERO);
         assert_eq!(control.stopped(), Some(Stop::LeaseLost));
         control.renew(Instant::now(), Duration::from_secs(60));
-        assert_eq!(control.stopped(), None);
+        assert_eq!(control.stopped(), Some(Stop::LeaseLost));
     }
 }

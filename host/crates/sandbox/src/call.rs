@@ -130,22 +130,27 @@ pub(crate) async fn guarded<E: Entry>(
 ) -> Result<Ended<E::Output>, Failure> {
     let place = tokio::select! {
         biased;
-        reason = stop.stopped() => return Err(reason),
         place = gate.places.acquire() => place,
+        reason = stop.stopped() => return Err(reason),
     };
     let _place = place.map_err(|_| Failure::stopped("sandbox", "the sandbox is closed"))?;
+    if let Some(reason) = stop.reason() {
+        return Err(reason);
+    }
     let _epochs = gate.ticker.run();
     let limits = call.limits;
     let wall = Duration::from_millis(limits.wall_ms);
     call.clock.begin(Instant::now());
     let meter = Arc::clone(&call.meter);
     let mut store = prepare(&gate.engine, call);
-    // The select drops the guest's future before anything else is done, wherever the guest is.
+    // The select drops the guest's future before anything else is done, wherever the guest is. The guest goes first: it
+    // gives way at the end of an epoch, and a short call is over by then. To wait for signal and clock as well would cost
+    // that call a call into the kernel, and wake the thread that keeps the timers.
     let result = tokio::select! {
         biased;
+        result = Metered::new(entry.enter(&mut store), &meter) => result.map_err(|error| explain(&error, &limits)),
         reason = stop.stopped() => Err(reason),
         () = tokio::time::sleep(wall) => Err(Limit::Wall(limits.wall_ms).failure(None)),
-        result = Metered::new(entry.enter(&mut store), &meter) => result.map_err(|error| explain(&error, &limits)),
     };
     let mut call = store.into_data();
     // Open sources and listings end here, before anybody acts on the outcome.

@@ -19,6 +19,8 @@ pub enum Allocation {
 pub(crate) const MAX_CONCURRENCY: u32 = 64;
 /// What stays in memory of a place that was used, so that the next call finds it there.
 const KEPT_RESIDENT: usize = 256 << 10;
+/// As much for a table: what some thousand functions take that are called by pointer.
+const TABLE_KEPT_RESIDENT: usize = 32 << 10;
 /// Elements of a table, at most.
 const TABLE_ELEMENTS: usize = 100_000;
 /// What the engine itself keeps of an instance.
@@ -62,6 +64,7 @@ fn pool(concurrency: u32) -> PoolingAllocationConfig {
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES)
         .table_elements(TABLE_ELEMENTS)
-        .linear_memory_keep_resident(KEPT_RESIDENT);
+        .linear_memory_keep_resident(KEPT_RESIDENT)
+        .table_keep_resident(TABLE_KEPT_RESIDENT);
     pool
 }

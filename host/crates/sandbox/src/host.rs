@@ -76,7 +76,7 @@ impl ProgressSink for NoProgress {
 
 /// Ends a call from outside: a cancelled run, a node that stops or has lost the run.
 #[derive(Debug, Clone)]
-pub struct StopSignal(watch::Receiver<Option<Failure>>);
+pub struct StopSignal(Option<watch::Receiver<Option<Failure>>>);
 
 /// The other end of a [`StopSignal`]. Dropped unused, it stops nothing.
 #[derive(Debug, Clone)]
@@ -86,25 +86,25 @@ impl StopSignal {
     /// A signal, and what sets it off.
     pub fn new() -> (Stopper, Self) {
         let (sender, receiver) = watch::channel(None);
-        (Stopper(sender), Self(receiver))
+        (Stopper(sender), Self(Some(receiver)))
     }
 
     /// A signal that is never set off.
     pub fn never() -> Self {
-        Self::new().1
+        Self(None)
     }
 
     /// Why to stop, if it was set off.
     pub fn reason(&self) -> Option<Failure> {
-        self.0.borrow().clone()
+        self.0.as_ref()?.borrow().clone()
     }
 
     /// Waits until it is set off and tells why; for ever if it never is.
     pub async fn stopped(&self) -> Failure {
         let mut receiver = self.0.clone();
-        let reason = match receiver.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone(),
-            Err(_) => None,
+        let reason = match &mut receiver {
+            Some(receiver) => receiver.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone()),
+            None => None,
         };
         match reason {
             Some(reason) => reason,

@@ -8,11 +8,16 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits::Limit;
+
+/// A poll that is over sooner counts as long as it took by the clock. That is at most so much too long, and reading the clock
+/// of the thread is a call into the kernel, which a short call of a plugin would notice.
+const SHORT: Duration = Duration::from_micros(100);
 
 /// Shared by the call's future, which is polled, and the epoch callback, which runs inside of a poll.
 #[derive(Debug)]
@@ -64,10 +69,13 @@ impl<T, F: Future<Output = wasmtime::Result<T>>> Future for Metered<F> {
     type Output = wasmtime::Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let began = thread_ns();
-        self.meter.poll_began_ns.store(began, Relaxed);
+        let (began, began_ns) = (Instant::now(), thread_ns());
+        self.meter.poll_began_ns.store(began_ns, Relaxed);
         let poll = self.call.as_mut().poll(context);
-        let spent = self.meter.spent_ns.load(Relaxed) + thread_ns().saturating_sub(began);
+        let took = began.elapsed();
+        let took_ns =
+            if took < SHORT { u64::from(took.subsec_nanos()) } else { thread_ns().saturating_sub(began_ns) };
+        let spent = self.meter.spent_ns.load(Relaxed) + took_ns;
         self.meter.spent_ns.store(spent, Relaxed);
         match poll {
             // A guest that only ever waits between short steps never meets an epoch of its own.

@@ -12,6 +12,7 @@ use std::{
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use sqlx::{
+    Executor,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -265,10 +266,17 @@ fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
     Error::Conflict(format!("{} cannot be opened: {error}", path.display()))
 }
 
+/// A node that stands still within a transaction (its machine paused, its network gone) has locks that all others wait for, also
+/// those that would take its runs over. PostgreSQL ends such a transaction then; to the node it is one that failed.
+const END_IDLE_TRANSACTIONS: &str = "SET idle_in_transaction_session_timeout = '10s'";
+
 async fn open_postgres(url: &str) -> Result<Pools> {
     let options: PgConnectOptions = url.parse()?;
     let options = options.application_name("syncline");
-    let pool = PgPoolOptions::new().max_connections(10).connect_with(options).await?;
+    let pool = PgPoolOptions::new().max_connections(10).after_connect(|connection, _| {
+        Box::pin(async move { connection.execute(END_IDLE_TRANSACTIONS).await.map(drop) })
+    });
+    let pool = pool.connect_with(options).await?;
     if let Err(error) = migrated(MIGRATOR.run(&pool).await) {
         pool.close().await;
         return Err(error);

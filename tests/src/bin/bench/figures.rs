@@ -39,6 +39,12 @@ impl Figures {
     }
 }
 
+/// The middle one.
+pub fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
 /// What this was measured on.
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);

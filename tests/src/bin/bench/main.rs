@@ -12,7 +12,10 @@
 
 mod bed;
 mod cases;
+mod contacts;
 mod figures;
+mod fleet;
+mod load;
 mod sandbox;
 
 use std::path::PathBuf;
@@ -23,11 +26,13 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut repetitions = 5;
     let mut files = 100_000;
+    let mut devices = 10_000;
     let mut only = Vec::new();
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok());
         match argument.as_str() {
             "--repetitions" => repetitions = number().unwrap_or(repetitions),
+            "--devices" => devices = number().unwrap_or(devices),
             "--files" => files = number().unwrap_or(files),
             case => only.push(case.to_owned()),
         }
@@ -61,5 +66,11 @@ fn main() {
     }
     if wanted("sandbox") {
         sandbox::resolve(repetitions);
+    }
+    if wanted("fleet") {
+        fleet::fleet(devices);
+    }
+    if wanted("contacts") {
+        contacts::no_change(repetitions);
     }
 }

@@ -1,11 +1,14 @@
 //! Policies and their versions. Each change is a new version, and is published.
 
-use axum::{extract::State, response::Response};
+use axum::{Json as Answer, extract::State, response::Response};
 use http::StatusCode;
 use serde::Deserialize;
 use syncline_domain::{
     Name,
-    device::policy::{Policy, PolicySpec, PolicyVersion},
+    device::{
+        comparison::{self, Comparison},
+        policy::{Policy, PolicySpec, PolicyVersion},
+    },
     ids::PolicyId,
 };
 use syncline_engine::Engine;
@@ -191,6 +194,39 @@ pub(crate) async fn list_policy_versions(
     Params(params): Params<PageParams>,
 ) -> Result<Items<PolicyVersion>> {
     Ok(db.policy_versions(id, &params.page()?).await?.into())
+}
+
+/// Which versions are compared.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Versions {
+    /// The first.
+    from: u64,
+    /// The second; the present one if absent.
+    to: Option<u64>,
+}
+
+/// Compare two versions of a policy.
+#[utoipa::path(
+    get, path = "/api/v1/policies/{id}/compare", tag = "devices",
+    params(("id" = PolicyId, Path, description = "The policy"), Versions),
+    responses((status = 200, description = "What differs", body = Comparison)),
+    security(("token" = ["viewer"])),
+)]
+pub(crate) async fn compare_policy_versions(
+    _: Viewer,
+    State(db): State<Db>,
+    At(id): At<PolicyId>,
+    Params(Versions { from, to }): Params<Versions>,
+) -> Result<Answer<Comparison>> {
+    let before = db.policy_version(id, from).await?;
+    let to = match to {
+        Some(to) => to,
+        None => db.policy(id).await?.version,
+    };
+    let after = db.policy_version(id, to).await?;
+    Ok(Answer(comparison::compare(&before.spec, &after.spec)))
 }
 
 /// Which version is brought back.

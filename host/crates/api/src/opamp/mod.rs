@@ -3,6 +3,7 @@
 //! This is no part of the API for people and programs: other tokens, other bodies, other errors. `plain.rs` and `socket.rs`
 //! have a transport each; what is said is decided by `syncline_engine::devices::session`.
 
+mod limits;
 mod plain;
 mod socket;
 
@@ -16,6 +17,9 @@ use syncline_engine::devices::session::{Answer, Link, Presented};
 use syncline_protocol::opamp::{
     AgentToServer, ErrorDetails, RetryInfo, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
 };
+
+pub(crate) use limits::Limits;
+use limits::Refusal;
 
 use crate::state::Api;
 
@@ -74,6 +78,20 @@ async fn quietly(api: &Api, token: &str, message: &AgentToServer) -> Result<Quie
 fn unauthorized() -> Response {
     let ask = HeaderValue::from_static(r#"Bearer realm="syncline-devices""#);
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, ask)]).into_response()
+}
+
+/// Asks to come again later.
+fn later(status: StatusCode, seconds: u64) -> Response {
+    (status, [(header::RETRY_AFTER, seconds.to_string())]).into_response()
+}
+
+impl Refusal {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::TooOften => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
 }
 
 /// What is said to a device that cannot be served now, and in how many seconds it tries again.

@@ -15,7 +15,7 @@ use syncline_protocol::{
     opamp::{AgentToServer, ServerErrorResponseType, ServerToAgent},
 };
 
-use super::{Quietly, bearer, link, quietly, unauthorized, unavailable};
+use super::{Quietly, Refusal, bearer, link, quietly, unauthorized, unavailable};
 use crate::state::Api;
 
 /// Takes a message of a device and answers it.
@@ -32,6 +32,14 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
             Err(error) => return failed(&error, Vec::new()),
         };
     }
+    let length =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let metrics = &api.options.metrics;
+    // What is not told beforehand can be as much as it may.
+    let _content = match api.device_limits.content(length.unwrap_or(limit).min(limit), metrics) {
+        Ok(place) => place,
+        Err(refusal) => return refused(refusal, Vec::new()),
+    };
     let message = match read(&parts.headers, body, limit).await {
         Ok(message) => message,
         Err(refusal) => return *refusal,
@@ -44,6 +52,10 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
             Ok(Quietly::Unknown) => return unauthorized(),
             Err(error) => return failed(&error, message.instance_uid),
         },
+    };
+    let _place = match api.device_limits.place(&presented, &message, metrics) {
+        Ok(place) => place,
+        Err(refusal) => return refused(refusal, message.instance_uid),
     };
     let link = link(&api, &parts, false);
     match api.engine.answer_device(presented, token, &link, &message).await {
@@ -98,6 +110,14 @@ fn too_large() -> Box<Response> {
 fn bad(why: &str) -> Box<Response> {
     let message = ServerToAgent::error(Vec::new(), ServerErrorResponseType::BadRequest, why);
     Box::new(said(StatusCode::BAD_REQUEST, &message, usize::MAX))
+}
+
+/// Turned away: with the time to come again in the header, for HTTP, and in the message, for OpAMP.
+fn refused(refusal: Refusal, instance_uid: Vec<u8>) -> Response {
+    let (message, seconds) = unavailable(instance_uid);
+    let mut response = said(refusal.status(), &message, usize::MAX);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
 }
 
 fn failed(error: &syncline_engine::Error, instance_uid: Vec<u8>) -> Response {

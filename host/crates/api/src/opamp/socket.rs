@@ -7,18 +7,24 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, close_code},
     },
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::request::Parts;
-use syncline_engine::devices::{Connection, Wake, session::Link};
+use syncline_engine::devices::{
+    Connection, Wake,
+    session::{Answer, Link},
+};
 use syncline_protocol::{
     InstanceUid,
     frame::{CLOSE_TOO_LARGE, FrameError, decode, encode},
     opamp::{AgentToServer, ServerErrorResponseType, ServerToAgent},
 };
 
-use super::{Quietly, bearer, link, quietly, unauthorized, unavailable};
+use super::{Quietly, bearer, later, link, quietly, unauthorized, unavailable};
 use crate::state::Api;
+
+/// Bytes that are read at a time.
+const BUFFER: usize = 2 << 10;
 
 /// Begins a connection of a device.
 pub(super) async fn connect(State(api): State<Api>, parts: Parts, upgrade: WebSocketUpgrade) -> Response {
@@ -29,12 +35,13 @@ pub(super) async fn connect(State(api): State<Api>, parts: Parts, upgrade: WebSo
         Err(error) => {
             tracing::error!(%error, "A device could not be let in");
             let (_, seconds) = unavailable(Vec::new());
-            let retry = [(http::header::RETRY_AFTER, seconds.to_string())];
-            return (http::StatusCode::SERVICE_UNAVAILABLE, retry).into_response();
+            return later(http::StatusCode::SERVICE_UNAVAILABLE, seconds);
         }
     }
     let limit = api.engine.config().devices.message_limit;
     let link = link(&api, &parts, true);
+    // Most connections are idle most of the time: what they hold in memory counts.
+    let upgrade = upgrade.read_buffer_size(BUFFER).write_buffer_size(0);
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
     upgrade.on_upgrade(move |socket| Talk { api, token, link, limit, device: None }.until_end(socket))
 }
@@ -106,6 +113,11 @@ impl Talk {
             match quietly(&self.api, &self.token, &message).await? {
                 Quietly::Answered(answer) => Ok(Some(*answer)),
                 Quietly::Known(presented) => {
+                    let metrics = &self.api.options.metrics;
+                    let Ok(_place) = self.api.device_limits.place(&presented, &message, metrics) else {
+                        let (message, _) = unavailable(message.instance_uid.clone());
+                        return Ok(Some(Answer { message, device: None }));
+                    };
                     engine.answer_device(presented, &self.token, &self.link, &message).await.map(Some)
                 }
                 Quietly::Unknown => Ok(None),

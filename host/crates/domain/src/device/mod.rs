@@ -10,6 +10,8 @@
 //!   [`activation`]
 
 pub mod activation;
+pub mod agent;
+pub mod comparison;
 pub mod delivery;
 pub mod document;
 pub mod enrolment;

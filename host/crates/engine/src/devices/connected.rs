@@ -93,6 +93,11 @@ impl Engine {
         self.inner.devices.connected.by_device.lock().contains_key(&device)
     }
 
+    /// How many devices are connected to this node.
+    pub fn connected_devices(&self) -> usize {
+        self.inner.devices.connected.by_device.lock().len()
+    }
+
     /// There may be something to tell these devices: those that are connected, here or to another node, are woken, and what the
     /// others have is looked up at their next contact. `full`: they are to report everything.
     pub(crate) fn wake_devices(&self, devices: impl IntoIterator<Item = DeviceId>, full: bool) {

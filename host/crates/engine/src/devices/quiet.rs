@@ -29,6 +29,8 @@ pub(super) struct Calm {
     pub capabilities: u64,
     /// Whether it speaks our items.
     pub ours: bool,
+    /// How often it comes.
+    pub period: Duration,
     /// What a contact of it completes.
     pub synced: Option<SyncKind>,
     pub until: Timestamp,
@@ -139,9 +141,7 @@ impl Engine {
             return Ok(None);
         }
         let answer = self.quiet_answer(&calm, message, now);
-        self.db()
-            .record_contact(self.presence(calm.device, calm.ours, message, calm.uid, calm.synced, now))
-            .await?;
+        self.db().record_contact(self.presence(&calm, message, now)).await?;
         Ok(Some(answer))
     }
 

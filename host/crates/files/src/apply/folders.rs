@@ -27,7 +27,7 @@ pub(super) fn create(job: &Job<'_>, target: usize, stage: u8) {
             report.op_skipped(target, op);
             continue;
         }
-        let outcome = above.dir(diff, op.folder).and_then(|dir| create_one(diff, op, dir));
+        let outcome = above.dir(diff, op.folder).and_then(|dir| create_one(job, diff, op, dir));
         if outcome.is_ok() {
             job.disturb(target, op.folder);
             job.disturb(target, diff.view.entry(op.folder, op.index).link);
@@ -50,9 +50,11 @@ impl Above {
     }
 }
 
-fn create_one(diff: &TargetDiff, op: &Op, dir: &dyn Dir) -> Outcome {
+fn create_one(job: &Job<'_>, diff: &TargetDiff, op: &Op, dir: &dyn Dir) -> Outcome {
     let entry = diff.view.entry(op.folder, op.index);
     let name = diff.view.folder(op.folder).name(entry);
+    // Opening the folder can have taken long.
+    job.keep_going()?;
     if let Err(failure) = dir.create_folder(name, entry.mode) {
         // Somebody else made it meanwhile, which is as good.
         let there = dir.stat(name)?.is_some_and(|found| found.kind == EntryKind::Folder);
@@ -90,6 +92,7 @@ pub(super) fn touch_files(job: &Job<'_>, target: usize, stage: u8) {
             let entry = diff.view.entry(op.folder, op.index);
             let stamp = Stamp { mtime_ns: entry.mtime_ns, mode: entry.mode };
             let name = diff.view.folder(op.folder).name(entry);
+            job.keep_going()?;
             dir.stamp(name, &stamp)?;
             let found = dir.stat(name)?;
             stamped(job, diff, found.map(|found| found.stamp()), &stamp, &dir.path().join_name(name))
@@ -170,6 +173,10 @@ fn stamp_one(job: &Job<'_>, diff: &TargetDiff, folder: u32) -> Outcome {
     }
     let Some(stamp) = diff.view.folder_stamp(folder) else { return Ok(Done::default()) };
     let dir = diff.target.store.dir(&path)?;
+    // Of the lease alone: after a cancellation folders are still left in order.
+    if !job.may_touch() {
+        return job.keep_going().map(|()| Done::default());
+    }
     dir.stamp(b"", &stamp)?;
     stamped(job, diff, Some(dir.meta()?.stamp()), &stamp, &path)
 }

@@ -101,6 +101,8 @@ fn begin(job: &Job<'_>, target: usize) {
     let ready = || -> Result<(), Failure> {
         let store = diff.target.store.as_ref();
         store.check()?;
+        // What is removed here can be the new owner's, and looking can have taken long.
+        job.keep_going()?;
         let standing = store.prepare(&large::wanted(diff))?;
         let needed = diff.bytes().saturating_sub(standing);
         match store.free_bytes()? {
@@ -165,7 +167,9 @@ fn clear(job: &Job<'_>, target: usize) {
     if !job.is_active(target) || !job.may_touch() {
         return;
     }
-    if let Err(failure) = store.check().and_then(|()| store.prepare(&HashSet::new())) {
+    let prepare =
+        || store.check().and_then(|()| job.keep_going()).and_then(|()| store.prepare(&HashSet::new()));
+    if let Err(failure) = prepare() {
         tracing::debug!(%failure, "temporary files of earlier runs were not looked for");
     }
 }

@@ -61,6 +61,8 @@ fn one(
             diff.target.store.dir(&folder)?
         }
     };
+    // Opening the folder can have taken long.
+    job.keep_going()?;
     match dir.remove(name, removal.folder) {
         Ok(()) => {}
         // Somebody else removed it meanwhile, which is as good.

@@ -1,14 +1,18 @@
 //! A run that lost its lease leaves the targets to the run's new owner, at once and as they are.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
-    sync::{Arc, Once},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
 use parking_lot::Mutex;
-use syncline_domain::Failure;
-use syncline_files::{ApplyOptions, LEASE_LOST};
+use syncline_domain::{Failure, Name, RelPath};
+use syncline_files::{ApplyOptions, Dir, LEASE_LOST, Store};
 
 use crate::harness::*;
 
@@ -38,9 +42,9 @@ fn world() -> World {
 type State = Vec<(PathBuf, SystemTime, Option<u64>)>;
 
 /// All that stands there, with times, but for scratch files of this very attempt and the time of the folder they are in.
-fn state(world: &World) -> State {
+fn state(targets: &[PathBuf]) -> State {
     let mut found = Vec::new();
-    let mut todo = vec![world.target(0), world.target(1)];
+    let mut todo = targets.to_vec();
     while let Some(path) = todo.pop() {
         let meta = path.symlink_metadata().unwrap();
         let time =
@@ -66,18 +70,19 @@ fn of_the_new_owner(target: &Path) -> PathBuf {
 fn whenever_the_lease_is_lost_nothing_is_touched_after_that() {
     let mut refused = 0;
     for at in 0.. {
-        let world = Arc::new(world());
+        let world = world();
         let seen: Arc<Mutex<Option<State>>> = Arc::default();
-        let (looked, noted) = (Arc::clone(&world), Arc::clone(&seen));
+        let targets = [world.target(0), world.target(1)];
+        let (looked, noted) = (targets.clone(), Arc::clone(&seen));
         let recorder = Recorder::hooked(move |asked| {
             let mut noted = noted.lock();
             // Before applying begins nothing is touched anyway.
-            let began = looked.target(1).join(".syncline/tmp").exists();
+            let began = looked[1].join(".syncline/tmp").exists();
             if noted.is_none() && (asked < at || !began) {
                 return Ok(());
             }
             if noted.is_none() {
-                put(of_the_new_owner(&looked.target(0)), "x");
+                put(of_the_new_owner(&looked[0]), "x");
                 *noted = Some(state(&looked));
             }
             Err(Failure::stopped(LEASE_LOST, "this node lost its lease on the run"))
@@ -85,7 +90,82 @@ fn whenever_the_lease_is_lost_nothing_is_touched_after_that() {
         let options = ApplyOptions { threads: 1, ..ApplyOptions::default() };
         world.sync_with(&world.mirror(), &options, recorder);
         let Some(before) = seen.lock().take() else { break };
-        assert_eq!(before, state(&world), "lost at question {at}");
+        assert_eq!(before, state(&targets), "lost at question {at}");
+        refused += 1;
+    }
+    assert!(refused > 30, "{refused}");
+}
+
+/// A store where looking and opening, which change nothing, can take so long that anything happens meanwhile.
+struct Slow {
+    inner: Arc<dyn Store>,
+    meanwhile: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Slow {
+    fn after<T>(&self, result: T) -> T {
+        (self.meanwhile)();
+        result
+    }
+}
+
+impl Store for Slow {
+    fn name(&self) -> &Name {
+        self.inner.name()
+    }
+    fn identity(&self) -> Vec<u8> {
+        self.inner.identity()
+    }
+    fn check(&self) -> Result<(), Failure> {
+        self.after(self.inner.check())
+    }
+    fn still_there(&self) -> Result<(), Failure> {
+        self.after(self.inner.still_there())
+    }
+    fn dir(&self, path: &RelPath) -> Result<Box<dyn Dir>, Failure> {
+        self.after(self.inner.dir(path))
+    }
+    fn free_bytes(&self) -> Result<Option<u64>, Failure> {
+        self.after(self.inner.free_bytes())
+    }
+    fn prepare(&self, keep: &HashSet<String>) -> Result<u64, Failure> {
+        self.inner.prepare(keep)
+    }
+    fn admit(&self, bytes: u64, keep_going: &dyn Fn() -> Result<(), Failure>) -> Result<(), Failure> {
+        self.inner.admit(bytes, keep_going)
+    }
+}
+
+#[test]
+fn a_lease_that_is_lost_while_a_target_is_opened_counts() {
+    let mut refused = 0;
+    for at in 0.. {
+        let mut world = world();
+        let targets = [world.target(0), world.target(1)];
+        let opened = AtomicU64::new(0);
+        let seen: Arc<Mutex<Option<State>>> = Arc::default();
+        let (noted, looked) = (Arc::clone(&seen), targets.clone());
+        let meanwhile: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            // Before applying begins nothing is touched anyway.
+            let began = looked[1].join(".syncline/tmp").exists();
+            if began && opened.fetch_add(1, Ordering::SeqCst) == at {
+                put(of_the_new_owner(&looked[0]), "x");
+                *noted.lock() = Some(state(&looked));
+            }
+        });
+        for target in &mut world.targets {
+            let inner = Arc::clone(&target.store);
+            target.store = Arc::new(Slow { inner, meanwhile: Arc::clone(&meanwhile) });
+        }
+        let lost = Arc::clone(&seen);
+        let recorder = Recorder::hooked(move |_| match *lost.lock() {
+            Some(_) => Err(Failure::stopped(LEASE_LOST, "this node lost its lease on the run")),
+            None => Ok(()),
+        });
+        let options = ApplyOptions { threads: 1, ..ApplyOptions::default() };
+        world.sync_with(&world.mirror(), &options, recorder);
+        let Some(before) = seen.lock().take() else { break };
+        assert_eq!(before, state(&targets), "lost at opening {at}");
         refused += 1;
     }
     assert!(refused > 30, "{refused}");
@@ -113,17 +193,13 @@ fn a_run_that_is_cancelled_leaves_its_targets_in_order() {
 fn a_lease_that_is_lost_after_the_run_was_cancelled_counts() {
     let world = world();
     let target = world.target(0);
-    let asked_again = std::sync::atomic::AtomicBool::new(false);
+    let asked_again = AtomicBool::new(false);
     let recorder = Recorder::hooked(move |_| {
         if !target.join("new/1").exists() {
             return Ok(());
         }
         put(of_the_new_owner(&target), "x");
-        let code = if asked_again.swap(true, std::sync::atomic::Ordering::SeqCst) {
-            LEASE_LOST
-        } else {
-            "cancelled"
-        };
+        let code = if asked_again.swap(true, Ordering::SeqCst) { LEASE_LOST } else { "cancelled" };
         Err(Failure::stopped(code, "the run ends here"))
     });
     let options = ApplyOptions { threads: 1, ..ApplyOptions::default() };

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use syncline_domain::clock::Clock;
 use syncline_protocol::{
     items::{Body, Id, Item, Items, Notice, SyncRequest},
     opamp::{AgentToServer, RemoteConfigStatuses},
 };
 
-use super::agent::{FULL_STATE, documents, enrolled, items, time};
+use super::agent::{Agent, FOREIGN, FULL_STATE, documents, enrolled, items, time};
 use crate::harness::{Server, request};
 
 #[tokio::test]
@@ -141,4 +142,66 @@ async fn a_device_that_asks_for_a_synchronisation_is_told_what_became_of_it() {
     });
     assert_eq!(result.unwrap().sync_id, [9; 16]);
     assert!(server.device().await["last_forced_sync"].is_string());
+}
+
+#[tokio::test]
+async fn a_device_comes_as_often_as_its_own_policy_says() {
+    let server = Server::with_browser().await;
+    let application = json!({ "name": "syncline-agent", "plugin": "device-policy" });
+    server.post("/api/v1/applications", application).await.is(201);
+    let (_, token) = server.registered().await;
+    let mut agent = Agent::new(&token, FOREIGN);
+    let message = agent.whole();
+    agent.send(&server, &message).await;
+    let until_next = |device: Value| {
+        let seconds = (time(&device["next_contact"]) - time(&device["last_contact"])).get_seconds();
+        seconds as f64 / 60.0
+    };
+    let minutes = until_next(server.device().await);
+    assert!((54.0..=66.0).contains(&minutes), "{minutes}");
+    let policy = json!({
+        "application": "syncline-agent", "place": { "group": "/" }, "settings": { "background_update_check_period": 10 },
+    });
+    server.post("/api/v1/policies", policy).await.is(201);
+    let message = agent.next();
+    agent.send(&server, &message).await;
+    let minutes = until_next(server.device().await);
+    assert!((9.0..=11.0).contains(&minutes), "{minutes}");
+}
+
+#[tokio::test]
+async fn contacts_without_news_are_answered_from_memory_until_there_is_something() {
+    let server = Server::with_browser().await;
+    let policy = server.with_policy(json!({ "home": "a" })).await;
+    let (_, token) = server.registered().await;
+    let mut agent = Agent::new(&token, FOREIGN);
+    let message = agent.whole();
+    let offer = agent.send(&server, &message).await;
+    agent.report(&server, &offer, RemoteConfigStatuses::Applied).await;
+    for _ in 0..3 {
+        server.clock.forward(Duration::from_secs(60));
+        let message = agent.next();
+        let answer = agent.send(&server, &message).await;
+        assert!(answer.remote_config.is_none() && answer.flags == 0);
+        assert_eq!(time(&server.device().await["last_contact"]), server.clock.now());
+    }
+    // Whatever there is to be told ends that: a policy, a gap, a revoked token.
+    let changed = json!({ "application": "browser", "place": { "group": "/" }, "settings": { "home": "b" } });
+    server.call("PUT", &policy, Some(changed)).await.is(200);
+    let message = agent.next();
+    let offer = agent.send(&server, &message).await;
+    assert_eq!(documents(&offer)["browser"], json!({ "home": "b" }));
+    agent.report(&server, &offer, RemoteConfigStatuses::Applied).await;
+    let message = agent.next();
+    agent.send(&server, &message).await;
+    agent.sequence += 5;
+    let message = agent.next();
+    assert_eq!(agent.send(&server, &message).await.flags, FULL_STATE);
+    let message = agent.whole();
+    agent.send(&server, &message).await;
+    let tokens = server.get("/api/v1/enrolment-tokens").await.is(200);
+    let id = tokens["items"][0]["id"].as_str().unwrap().to_owned();
+    server.call("DELETE", &format!("/api/v1/enrolment-tokens/{id}"), None).await.is(204);
+    let message = agent.next();
+    assert_eq!(agent.post(&server, &message).await.status, 401);
 }

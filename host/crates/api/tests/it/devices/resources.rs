@@ -62,6 +62,10 @@ async fn policies_have_versions_and_go_back() {
         (&versions["items"][1]["note"], &versions["items"][1]["actor"]),
         (&json!("why"), &json!("root"))
     );
+    let compared = server.get(&format!("{path}/compare?from=1&to=2")).await.is(200);
+    assert_eq!(compared["settings"], json!([{ "pointer": "/home", "before": "a", "after": "b" }]));
+    assert_eq!(server.get(&format!("{path}/compare?from=1")).await.is(200)["settings"], json!([]));
+    server.get(&format!("{path}/compare?from=9")).await.problem(404, "not-found");
     server.post(&format!("{path}/rollback"), json!({ "version": 9 })).await.problem(404, "not-found");
     let bad = json!({ "application": "mail", "place": { "group": "/" } });
     assert!(server.post("/api/v1/policies", bad).await.problem(422, "policy").contains("mail"));

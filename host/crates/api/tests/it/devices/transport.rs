@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
+use serde_json::json;
 use syncline_protocol::{
     frame::encode_body,
     opamp::{AgentToServer, ServerErrorResponseType},
@@ -57,4 +58,33 @@ async fn what_is_too_large_is_413() {
     assert_eq!(server.send(request(&token, large.clone())).await.status, 413);
     let bomb = request(&token, packed(&large)).with("content-encoding", "gzip");
     assert_eq!(server.send(bomb).await.status, 413);
+}
+
+/// Section "Throttling": with the time to come again, in the header and in the message.
+#[tokio::test]
+async fn a_device_that_says_too_much_is_asked_to_come_later_and_the_others_are_not() {
+    let server = Server::with_browser().await;
+    let (_, token) = server.registered().await;
+    let mut agent = Agent::new(&token, FOREIGN);
+    let refused = loop {
+        let message = agent.whole();
+        let answer = agent.post(&server, &message).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        assert!(agent.sequence < 2_000, "nothing stops it");
+    };
+    let seconds: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((30..60).contains(&seconds), "{seconds}");
+    let message = said(&refused, 429);
+    let error = message.error_response.unwrap();
+    assert_eq!(error.kind(), ServerErrorResponseType::Unavailable);
+    let numbers = server.get("/metrics").await.text();
+    assert!(numbers.contains("syncline_device_refusals_total{limit=\"rate\"} 1"), "{numbers}");
+
+    let other = server.post("/api/v1/devices", json!({ "name": "other" })).await.is(201)["id"].clone();
+    let token = server.enrolment_token(json!({ "device": other })).await;
+    let mut other = Agent { uid: [8; 16], ..Agent::new(&token, FOREIGN) };
+    let message = other.whole();
+    other.send(&server, &message).await;
 }

@@ -94,7 +94,7 @@ impl Engine {
         credential: &str,
         link: &Link,
     ) -> ConnectionSettingsOffers {
-        let interval = self.interval_of(device).as_secs().max(1);
+        let interval = self.interval_of(device, self.config().devices.period).as_secs().max(1);
         let mut hasher = blake3::Hasher::new();
         for part in [link.endpoint.as_bytes(), credential.as_bytes(), &interval.to_le_bytes()] {
             hasher.update(&(part.len() as u64).to_le_bytes());

@@ -1,10 +1,13 @@
 //! Our own capability: items in both directions.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use syncline_domain::{
-    device::message::{
-        ACTIVATION_RESULT, Direction, Message, MessageOutcome, NOTICE, SYNC_REQUEST, SYNC_RESULT,
+    device::{
+        message::{ACTIVATION_RESULT, Direction, Message, MessageOutcome, NOTICE, SYNC_REQUEST, SYNC_RESULT},
+        spread,
     },
     ids::{DeviceId, MessageId},
 };
@@ -130,7 +133,7 @@ impl Engine {
         let told = !items.is_empty();
         // Unasked, only what waits is a reason to speak.
         if turn.items.is_some() || turn.message.capabilities != 0 || told {
-            items.push(self.next_contact_item(turn.device.id, turn.now));
+            items.push(next_contact_item(turn.device.id, turn.period, turn.now));
         }
         let items = Items { items, received };
         if !items.is_empty() {
@@ -138,17 +141,16 @@ impl Engine {
         }
         Ok(told)
     }
+}
 
-    /// Tells a device of ours when to come back.
-    pub(super) fn next_contact_item(&self, device: DeviceId, now: Timestamp) -> Item {
-        let next = self.next_contact(device, true, now);
-        let period = self.config().devices.period;
-        let contact = NextContact {
-            delay_ms: next.duration_since(now).as_millis().max(0).try_into().unwrap_or(u64::MAX),
-            period_ms: period.as_millis().try_into().unwrap_or(u64::MAX),
-        };
-        Item::new(Id::new(rand::random()), unix_ms(now), Body::NextContact(contact))
-    }
+/// Tells a device of ours when to come back.
+pub(super) fn next_contact_item(device: DeviceId, period: Duration, now: Timestamp) -> Item {
+    let next = spread::next_contact(device, period, now);
+    let contact = NextContact {
+        delay_ms: next.duration_since(now).as_millis().max(0).try_into().unwrap_or(u64::MAX),
+        period_ms: period.as_millis().try_into().unwrap_or(u64::MAX),
+    };
+    Item::new(Id::new(rand::random()), unix_ms(now), Body::NextContact(contact))
 }
 
 /// A message as an item; `None` for a kind that devices are not told.

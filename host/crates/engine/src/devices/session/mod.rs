@@ -23,13 +23,13 @@ mod offer;
 pub(super) mod order;
 mod tasks;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use syncline_domain::{
     Name,
     device::{
-        Delivery, DeliveryState, Device, DeviceState, Observation, Publication, Scope, SyncKind,
+        Delivery, DeliveryState, Device, DeviceState, Observation, Publication, Scope, SyncKind, agent,
         enrolment::{CredentialState, EnrolmentToken},
         operation::SyncOutcome,
         spread,
@@ -52,6 +52,7 @@ use syncline_store::{Accepted, Contact, DeliveryKey, Error as StoreError, Page, 
 use super::quiet::Calm;
 use crate::{Engine, Result};
 
+use items::next_contact_item;
 pub(super) use order::Heard;
 use order::Order;
 
@@ -75,6 +76,16 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub struct Presented(Who);
 
+impl Presented {
+    /// The device, if it is the credential of one.
+    pub fn device(&self) -> Option<DeviceId> {
+        match &self.0 {
+            Who::Token(_) => None,
+            Who::Device(device) => Some(*device),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Who {
     Token(EnrolmentToken),
@@ -91,6 +102,8 @@ struct Turn<'a> {
     items: Option<Items>,
     deliveries: Vec<(Name, Delivery)>,
     answer: ServerToAgent,
+    /// How often the device comes.
+    period: Duration,
     /// The device asked for a synchronisation.
     asked: bool,
     /// A user was activated on it just now, and that is published.
@@ -203,6 +216,7 @@ impl Engine {
             items,
             deliveries,
             answer: answer_of(message),
+            period: self.config().devices.period,
             asked: false,
             activated: false,
         };
@@ -217,6 +231,7 @@ impl Engine {
             turn.device = self.db().device(turn.device.id).await?;
             turn.deliveries = self.db().deliveries_of(turn.device.id).await?;
         }
+        turn.period = self.period_of(&turn.deliveries).await?;
         self.observe(&mut turn).await?;
         self.offer(&mut turn).await?;
         let calm = self.conclude_contact(&mut turn).await?;
@@ -285,9 +300,6 @@ impl Engine {
         let told = self.add_items(turn).await?;
         let ours = turn.device.abilities.speaks_items;
         let synced = synced.filter(|_| failure.is_none());
-        self.db()
-            .record_contact(self.presence(device, ours, turn.message, turn.uid, synced, turn.now))
-            .await?;
         let says = turn.answer.flags != 0
             || turn.answer.remote_config.is_some()
             || turn.answer.agent_identification.is_some();
@@ -296,31 +308,24 @@ impl Engine {
             uid: turn.uid,
             capabilities: turn.message.capabilities,
             ours,
+            period: turn.period,
             synced: failure.is_none().then_some(SyncKind::Periodic),
             until: self.quiet_until(turn.now),
         };
+        self.db().record_contact(Contact { synced, ..self.presence(&calm, turn.message, turn.now) }).await?;
         Ok((settled && !told && !says).then_some(calm))
     }
 
     /// That a device is here now.
-    pub(super) fn presence(
-        &self,
-        device: DeviceId,
-        ours: bool,
-        message: &AgentToServer,
-        uid: InstanceUid,
-        synced: Option<SyncKind>,
-        now: Timestamp,
-    ) -> Contact {
-        let settings = &self.config().devices;
-        let patience = settings.period * settings.silent_periods;
+    pub(super) fn presence(&self, calm: &Calm, message: &AgentToServer, now: Timestamp) -> Contact {
+        let patience = calm.period * self.config().devices.silent_periods;
         Contact {
-            device,
+            device: calm.device,
             at: now,
-            next: self.next_contact(device, ours, now),
+            next: self.next_contact(calm.device, calm.ours, calm.period, now),
             silent_after: now.checked_add(patience).unwrap_or(Timestamp::MAX),
-            synced,
-            instance_uid: *uid.as_bytes(),
+            synced: calm.synced,
+            instance_uid: *calm.uid.as_bytes(),
             sequence: message.sequence_num,
         }
     }
@@ -329,7 +334,8 @@ impl Engine {
     pub(super) fn quiet_answer(&self, calm: &Calm, message: &AgentToServer, now: Timestamp) -> Answer {
         let mut answer = answer_of(message);
         if calm.ours {
-            let items = Items { items: vec![self.next_contact_item(calm.device, now)], received: Vec::new() };
+            let items =
+                Items { items: vec![next_contact_item(calm.device, calm.period, now)], received: Vec::new() };
             answer.custom_message = Some(items.to_custom());
         }
         Answer { message: answer, device: Some(calm.device) }
@@ -365,17 +371,27 @@ impl Engine {
     }
 
     /// When a device is expected next: ours are told exactly, others have an interval.
-    fn next_contact(&self, device: DeviceId, ours: bool, now: Timestamp) -> Timestamp {
-        let period = self.config().devices.period;
+    fn next_contact(&self, device: DeviceId, ours: bool, period: Duration, now: Timestamp) -> Timestamp {
         if ours {
             return spread::next_contact(device, period, now);
         }
-        now.checked_add(self.interval_of(device)).unwrap_or(Timestamp::MAX)
+        now.checked_add(self.interval_of(device, period)).unwrap_or(Timestamp::MAX)
     }
 
-    fn interval_of(&self, device: DeviceId) -> std::time::Duration {
-        let settings = &self.config().devices;
-        spread::interval(device, settings.period, settings.spread_percent)
+    fn interval_of(&self, device: DeviceId, period: Duration) -> Duration {
+        spread::interval(device, period, self.config().devices.spread_percent)
+    }
+
+    /// How often a device comes: as its own policy says, else as the server is set.
+    async fn period_of(&self, deliveries: &[(Name, Delivery)]) -> Result<Duration> {
+        let own = deliveries.iter().find(|(name, _)| name.as_str() == agent::APPLICATION);
+        if let Some(digest) = own.and_then(|(_, delivery)| delivery.wanted.digest()) {
+            let document = self.document(digest).await?;
+            if let Some(period) = agent::period(&document.body) {
+                return Ok(period);
+            }
+        }
+        Ok(self.config().devices.period)
     }
 
     /// What is said to a connected device unasked: what waits for it, and, with `full`, that it is to report everything.
@@ -400,9 +416,11 @@ impl Engine {
             now: self.clock().now(),
             items: None,
             answer: ServerToAgent { instance_uid: uid.to_vec(), ..ServerToAgent::default() },
+            period: self.config().devices.period,
             asked: false,
             activated: false,
         };
+        turn.period = self.period_of(&turn.deliveries).await?;
         if full {
             turn.answer.flags |= u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
             self.log_sync_request(&turn).await?;

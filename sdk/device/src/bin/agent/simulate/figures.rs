@@ -28,6 +28,8 @@ struct All {
 
 struct Offer {
     first: Instant,
+    /// The same, in seconds from the beginning.
+    seen: f64,
     devices: BTreeSet<u32>,
     /// When each device was verified, counted from the first sight of the offer.
     verified: Vec<Duration>,
@@ -65,7 +67,12 @@ impl Figures {
     /// A device was offered documents.
     pub fn offered(&self, hash: &[u8]) {
         self.with(|all| {
-            let fresh = || Offer { first: Instant::now(), devices: BTreeSet::new(), verified: Vec::new() };
+            let fresh = || Offer {
+                first: Instant::now(),
+                seen: self.since.elapsed().as_secs_f64(),
+                devices: BTreeSet::new(),
+                verified: Vec::new(),
+            };
             all.offers.entry(hash.to_vec()).or_insert_with(fresh);
         });
     }
@@ -109,12 +116,12 @@ impl All {
                     let needed = wanted.saturating_mul(percent).div_ceil(100).max(1);
                     offer.verified.get(needed - 1).map(Duration::as_secs_f64)
                 };
-                (hex::encode(hash), offer.verified.len(), [at(50), at(99), at(100)])
+                (hex::encode(hash), offer.seen, offer.verified.len(), [at(50), at(99), at(100)])
             })
             .collect();
         if json {
-            let offers: Vec<_> = offers.iter().map(|(hash, verified, [half, most, every])| {
-                json!({"hash": hash, "verified": verified, "seconds_to_50": half, "seconds_to_99": most, "seconds_to_100": every})
+            let offers: Vec<_> = offers.iter().map(|(hash, first, verified, [half, most, every])| {
+                json!({"hash": hash, "first_seconds": first, "verified": verified, "seconds_to_50": half, "seconds_to_99": most, "seconds_to_100": every})
             }).collect();
             return json!({
                 "devices": devices, "enrolled": self.enrolled, "seconds": took.as_secs_f64(),
@@ -136,7 +143,7 @@ impl All {
             ),
             format!("failures:   {} {}", self.failures, self.last_failure).trim_end().to_owned(),
         ];
-        for (hash, verified, times) in offers {
+        for (hash, _, verified, times) in offers {
             let [half, most, every] =
                 times.map(|time| time.map_or("-".to_owned(), |time| format!("{time:.2} s")));
             lines.push(format!(
