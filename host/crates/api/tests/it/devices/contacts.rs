@@ -183,7 +183,9 @@ async fn contacts_without_news_are_answered_from_memory_until_there_is_something
         let message = agent.next();
         let answer = agent.send(&server, &message).await;
         assert!(answer.remote_config.is_none() && answer.flags == 0);
-        assert_eq!(time(&server.device().await["last_contact"]), server.clock.now());
+        // The clock moves a little with each look at it.
+        let ago = server.clock.now().duration_since(time(&server.device().await["last_contact"]));
+        assert!(ago.as_secs() < 1, "{ago}");
     }
     // Whatever there is to be told ends that: a policy, a gap, a revoked token.
     let changed = json!({ "application": "browser", "place": { "group": "/" }, "settings": { "home": "b" } });
