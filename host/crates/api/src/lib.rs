@@ -6,7 +6,8 @@
 //! * one file or folder a resource: `plugins/`, `stores.rs`, `collections.rs`, `syncs.rs`, `runs/`, `schedules.rs`,
 //!   `events/`, `access.rs` (tokens, secrets, who am I), `nodes.rs`, `health.rs`; a handler reads top to bottom:
 //!   what goes in and out, its documentation, what it does
-//! * `devices/`: devices, groups, applications, policies, selections, forced synchronisation, messages
+//! * `devices/`: devices, groups, applications, policies, selections, forced synchronisation, messages,
+//!   tasks, users
 //! * `opamp/`: what devices themselves speak to, at `/v1/opamp`
 //! * `problem.rs`: how anything that goes wrong becomes an answer
 //! * `auth.rs`: tokens and roles, as arguments of handlers

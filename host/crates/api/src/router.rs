@@ -64,7 +64,7 @@ pub fn metrics_router(engine: Engine, options: ApiOptions) -> Router {
 
 /// Who may call each is the first argument of its handler.
 pub(crate) fn routes() -> Routes {
-    Routes::default()
+    of_devices(Routes::default())
         .get("/healthz", is_alive)
         .get("/readyz", is_ready)
         .get("/api/v1/openapi.json", openapi::show_document)
@@ -120,7 +120,22 @@ pub(crate) fn routes() -> Routes {
         .delete("/api/v1/schedules/{id}", remove_schedule)
         .post("/api/v1/schedules/{id}/pause", pause_schedule)
         .post("/api/v1/schedules/{id}/resume", resume_schedule)
-        // Devices
+        // Events
+        .get("/api/v1/events", list_events)
+        .get("/api/v1/events/stream", follow_events)
+        // Access
+        .post("/api/v1/tokens", create_token)
+        .get("/api/v1/tokens", list_tokens)
+        .delete("/api/v1/tokens/{id}", remove_token)
+        .post("/api/v1/secrets", create_secret)
+        .get("/api/v1/secrets", list_secrets)
+        .put("/api/v1/secrets/{name}", set_secret)
+        .delete("/api/v1/secrets/{name}", remove_secret)
+}
+
+/// Devices, what they should hold, and who uses them.
+fn of_devices(routes: Routes) -> Routes {
+    routes
         .post("/api/v1/enrolment-tokens", create_enrolment_token)
         .get("/api/v1/enrolment-tokens", list_enrolment_tokens)
         .delete("/api/v1/enrolment-tokens/{id}", revoke_enrolment_token)
@@ -158,21 +173,25 @@ pub(crate) fn routes() -> Routes {
         .post_once("/api/v1/devices/{id}/sync", sync_device)
         .get("/api/v1/devices/{id}/documents/{name}", explain_document)
         .get("/api/v1/devices/{id}/messages", list_messages)
+        .get("/api/v1/devices/{id}/messages/{message}", show_message)
         .post_once("/api/v1/devices/{id}/messages", send_message)
         .post_once("/api/v1/server/sync", sync_server)
         .get("/api/v1/sync-operations/{id}", show_sync_operation)
         .get("/api/v1/sync-operations/{id}/devices", list_synced_devices)
-        // Events
-        .get("/api/v1/events", list_events)
-        .get("/api/v1/events/stream", follow_events)
-        // Access
-        .post("/api/v1/tokens", create_token)
-        .get("/api/v1/tokens", list_tokens)
-        .delete("/api/v1/tokens/{id}", remove_token)
-        .post("/api/v1/secrets", create_secret)
-        .get("/api/v1/secrets", list_secrets)
-        .put("/api/v1/secrets/{name}", set_secret)
-        .delete("/api/v1/secrets/{name}", remove_secret)
+        // Users and tasks
+        .post_once("/api/v1/users", create_user)
+        .get("/api/v1/users", list_users)
+        .get("/api/v1/users/{id}", show_user)
+        .patch("/api/v1/users/{id}", change_user)
+        .delete("/api/v1/users/{id}", remove_user)
+        .post_once("/api/v1/users/{id}/subscription", issue_subscription)
+        .delete("/api/v1/users/{id}/subscription", revoke_subscription)
+        .post("/api/v1/users/{id}/activation-codes", create_activation_code)
+        .get("/api/v1/users/{id}/activation-codes", list_activation_codes)
+        .post_once("/api/v1/tasks", create_task)
+        .get("/api/v1/tasks", list_tasks)
+        .get("/api/v1/tasks/{id}", show_task)
+        .get("/api/v1/tasks/{id}/devices", list_task_devices)
 }
 
 /// Routes, and a list of them: a router of axum does not tell what is in it.

@@ -106,6 +106,15 @@ id!(
     MessageId
 );
 
+impl MessageId {
+    /// The id of what answers the message of this id, the same each time: an answer that is written down twice is one. Nothing
+    /// else has it, since ids are drawn.
+    #[must_use]
+    pub fn answer(self) -> Self {
+        Self(Uuid::from_u128(!self.0.as_u128()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

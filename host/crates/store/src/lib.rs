@@ -57,6 +57,7 @@ mod tokens;
 
 pub use db::Db;
 pub use devices::{
+    activation::{Activated, NewActivation},
     credentials::Accepted,
     deliveries::{DeliveryKey, Seen},
     documents::{Document, document_digest},
@@ -67,7 +68,7 @@ pub use devices::{
     news::{DeviceNews, Nodes},
     policies::PolicyChange,
     presence::{Contact, LastSequence},
-    tasks::NewTask,
+    tasks::{NewTask, TaskAnswer},
     users::{NewUser, UserFilter},
 };
 pub use error::{Error, Result};

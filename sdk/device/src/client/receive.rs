@@ -24,7 +24,7 @@ pub enum Todo {
     /// Take these documents.
     Apply(AgentRemoteConfig),
     /// Use these settings for connections.
-    Settings(ConnectionSettingsOffers),
+    Settings(Box<ConnectionSettingsOffers>),
     /// Look at the files anew, and say what is there.
     Look,
     /// These were received by the server: nobody need keep them.
@@ -85,7 +85,7 @@ impl Client {
             Some(Ok(None)) | None => {}
         }
         // Last, since it can end this connection.
-        todos.extend(said.connection_settings.map(Todo::Settings));
+        todos.extend(said.connection_settings.map(Box::new).map(Todo::Settings));
         todos
     }
 

@@ -15,8 +15,8 @@ use crate::{
     server::{Brain, Server},
 };
 
-fn found<T>(brain: &Brain, mut which: impl FnMut(&Body) -> Option<T>) -> Option<T> {
-    brain.items.iter().filter_map(|item| item.body.as_ref()).find_map(|body| which(body))
+fn found<T>(brain: &Brain, which: impl FnMut(&Body) -> Option<T>) -> Option<T> {
+    brain.items.iter().filter_map(|item| item.body.as_ref()).find_map(which)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,14 +4,14 @@ use axum::{Json as Answer, extract::State};
 use serde::{Deserialize, Serialize};
 use syncline_domain::{
     device::message::{Direction, Message, MessageOutcome},
-    ids::DeviceId,
+    ids::{DeviceId, MessageId},
 };
 use syncline_engine::{Engine, devices::messages::NewNotice};
 use syncline_store::Db;
 
 use crate::{
     auth::{Admin, Viewer},
-    input::{At, Json, NoParams, Params},
+    input::{At, AtBoth, Json, NoParams, Params},
     page::{self, Items},
     problem::Result,
 };
@@ -48,6 +48,25 @@ pub(crate) async fn list_messages(
     db.device(id).await?;
     let page = page::page(params.limit, params.after)?;
     Ok(db.messages(id, params.direction, params.outcome, &page).await?.into())
+}
+
+/// Look at a message between the server and a device.
+#[utoipa::path(
+    get, path = "/api/v1/devices/{id}/messages/{message}", tag = "devices",
+    params(
+        ("id" = DeviceId, Path, description = "The device"),
+        ("message" = MessageId, Path, description = "The message"),
+    ),
+    responses((status = 200, description = "The message", body = Message)),
+    security(("token" = ["viewer"])),
+)]
+pub(crate) async fn show_message(
+    _: Viewer,
+    State(db): State<Db>,
+    AtBoth(id, message): AtBoth<DeviceId, MessageId>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Answer<Message>> {
+    Ok(Answer(db.message(id, message).await?))
 }
 
 /// A message that was sent.

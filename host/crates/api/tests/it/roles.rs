@@ -25,7 +25,8 @@ fn documented() -> Vec<(String, String, String)> {
 
 /// The path with something in place of its parameters that is well-formed and not there.
 fn filled(path: &str) -> String {
-    path.replace("{name}", "nowhere").replace("{id}", "00000000-0000-7000-8000-000000000000")
+    let id = "00000000-0000-7000-8000-000000000000";
+    path.replace("{name}", "nowhere").replace("{id}", id).replace("{message}", id)
 }
 
 fn is_refused(status: StatusCode) -> bool {

@@ -6,6 +6,25 @@ use serde::{Deserialize, Serialize};
 use super::word::words;
 use crate::ids::{DeviceId, MessageId};
 
+/// Kind of a message for people.
+pub const NOTICE: &str = "notice";
+/// Kind of the documents of a device, sent to it.
+pub const OFFER: &str = "offer";
+/// Kind of what a device says of its documents, where that is news.
+pub const REPORT: &str = "report";
+/// Kind of a wish that the other side bring the device up to date now.
+pub const SYNC_REQUEST: &str = "sync-request";
+/// Kind of what became of that.
+pub const SYNC_RESULT: &str = "sync-result";
+/// Kind of a task, sent to a device.
+pub const TASK: &str = "task";
+/// Kind of what became of that.
+pub const TASK_RESULT: &str = "task-result";
+/// Kind of an activation code that came from a device.
+pub const ACTIVATION: &str = "activation";
+/// Kind of what became of that.
+pub const ACTIVATION_RESULT: &str = "activation-result";
+
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
 #[schema(rename_all = "kebab-case")]
@@ -24,6 +43,8 @@ words!(Direction, "direction of a message": ToDevice = "to-device", FromDevice =
 pub enum MessageOutcome {
     /// Kept until the device acknowledges it.
     Waiting,
+    /// It was sent once, and what became of it is told elsewhere: by the delivery, the task, the synchronisation.
+    Sent,
     /// The device has it.
     Acknowledged,
     /// It came from the device and was taken in.
@@ -35,7 +56,7 @@ pub enum MessageOutcome {
 }
 
 words!(MessageOutcome, "outcome of a message":
-    Waiting = "waiting", Acknowledged = "acknowledged", Received = "received", Expired = "expired", Failed = "failed");
+    Waiting = "waiting", Sent = "sent", Acknowledged = "acknowledged", Received = "received", Expired = "expired", Failed = "failed");
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -46,7 +67,8 @@ pub struct Message {
     pub device: DeviceId,
     /// Which way.
     pub direction: Direction,
-    /// What it is: `notice`, `sync-request`, `applications`, `hello`.
+    /// What it is: `notice`; `offer` (documents) and `report` (what became of them); `sync-request` and `sync-result`;
+    /// `task` and `task-result`; `activation` and `activation-result`.
     pub kind: String,
     /// In one line, for people.
     pub summary: String,

@@ -6,8 +6,10 @@
 //! * what it should hold: [`policy`] (applications, policies, the order of their layers), [`selection`]
 //! * one document on its way: [`delivery`] (of a [`document`]), whose `step` is the only way from one state to the next
 //! * the colours: [`status`], one table for devices and one for users
-//! * when it comes: [`spread`]; what a person starts or sends: [`operation`], [`task`], [`message`]; who uses it: [`user`]
+//! * when it comes: [`spread`]; what a person starts or sends: [`operation`], [`task`], [`message`]; who uses it: [`user`],
+//!   [`activation`]
 
+pub mod activation;
 pub mod agent;
 pub mod comparison;
 pub mod delivery;

@@ -29,6 +29,21 @@ pub struct Task {
     pub counts: TaskCounts,
 }
 
+/// A task as a device is sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenTask {
+    /// Id.
+    pub id: TaskId,
+    /// The action.
+    pub action: Name,
+    /// What it is given.
+    pub parameters: serde_json::Value,
+    /// Devices that have not begun by then do not run it.
+    pub expires_at: Option<Timestamp>,
+    /// Whether the device was sent it before.
+    pub sent: bool,
+}
+
 /// How many devices stand where.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskCounts {

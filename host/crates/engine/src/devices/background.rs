@@ -36,12 +36,15 @@ impl Engine {
         self.pass_deadlines().await?;
         if round.is_multiple_of(SELDOM) {
             self.db().expire_messages().await?;
+            self.db().expire_tasks().await?;
             self.end_old_syncs().await?;
         }
         let now = self.clock().now();
         let due = synced.checked_add(self.config().devices.server_sync).unwrap_or(Timestamp::MAX);
         if now >= due {
             *synced = now;
+            let oldest = now.checked_sub(self.config().keep_events).unwrap_or(Timestamp::MIN);
+            self.db().prune_messages(oldest).await?;
             self.sync_server(Trigger::Schedule, "system").await?;
         }
         Ok(())

@@ -36,11 +36,14 @@ impl Wake {
     }
 }
 
+/// A connection, with the number that tells it apart from others of its device.
+type Numbered = (u64, Arc<Wake>);
+
 /// The connections of this node by device: more than one for a moment, when an agent connects anew.
 #[derive(Debug, Default)]
 pub(crate) struct Connected {
     next: AtomicU64,
-    by_device: Mutex<HashMap<DeviceId, Vec<(u64, Arc<Wake>)>>>,
+    by_device: Mutex<HashMap<DeviceId, Vec<Numbered>>>,
 }
 
 /// A connected device, until it is dropped.

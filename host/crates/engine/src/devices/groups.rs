@@ -6,6 +6,7 @@ use syncline_domain::{
 };
 use syncline_store::GroupRecord;
 
+use super::users::check_keys;
 use crate::{Engine, Result};
 
 /// What can be changed of a group. What is absent stays.
@@ -28,6 +29,7 @@ impl Engine {
         keys: &KeySets,
         actor: &str,
     ) -> Result<GroupRecord> {
+        check_keys(keys)?;
         let event = NewEvent::new("group.created", actor, format!("Group {path} was made"));
         Ok(self.db().add_group(path, description, keys, event).await?)
     }
@@ -42,6 +44,10 @@ impl Engine {
     ) -> Result<GroupRecord> {
         let mut group = self.db().group(path).await?;
         group.revision = revision.unwrap_or(group.revision);
+        if let Some(keys) = &change.keys {
+            check_keys(keys)?;
+        }
+        let users_change = change.keys.is_some() || change.path.is_some();
         if change.description.is_some() || change.keys.is_some() {
             group.description = change.description.unwrap_or(group.description);
             group.keys = change.keys.unwrap_or(group.keys);
@@ -53,6 +59,11 @@ impl Engine {
             group = self.db().move_group(path, &to, event).await?;
         }
         self.publish_change(Publication::of(Scope::Group(group.path.clone())), actor).await?;
+        if users_change {
+            // Its users can be on devices that sit elsewhere.
+            let devices = self.db().devices_of_users_in(&group.path).await?;
+            self.publish_for_users(devices.into_iter().map(Some), actor).await?;
+        }
         Ok(group)
     }
 

@@ -2,15 +2,11 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use syncline_domain::{event::NewEvent, ids::DeviceId};
+use syncline_domain::{device::message::NOTICE, event::NewEvent, ids::DeviceId};
 use syncline_store::NewMessage;
 
 use crate::{Engine, Error, Result};
 
-/// Kind of a message for people.
-pub(super) const NOTICE: &str = "notice";
-/// Kind of what became of a synchronisation that the device asked for.
-pub(super) const SYNC_RESULT: &str = "sync-result";
 /// Most bytes of a message's text.
 const MOST: usize = 16 << 10;
 

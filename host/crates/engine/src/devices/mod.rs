@@ -6,7 +6,7 @@
 //!   distinct input; [`explain`] says why
 //! * one contact of one device: [`session`]
 //! * contacts without news, answered from memory, and what nodes tell each other: `quiet`
-//! * what people start: [`sync`] (forced synchronisation), [`messages`]
+//! * what people start: [`sync`] (forced synchronisation), [`messages`], [`tasks`]; who uses devices: [`users`]
 //! * what runs by itself: [`background`]
 //!
 //! Nothing is queued for a device: what it should hold is looked up at each contact, and connected devices are woken.
@@ -28,6 +28,8 @@ pub(crate) mod rules;
 pub mod selections;
 pub mod session;
 pub mod sync;
+pub mod tasks;
+pub mod users;
 
 use std::time::Duration;
 

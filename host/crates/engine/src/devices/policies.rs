@@ -18,7 +18,7 @@ impl Engine {
     /// Makes a policy and publishes it.
     pub async fn create_policy(&self, spec: &PolicySpec, note: &str, actor: &str) -> Result<Policy> {
         self.check_policy(spec).await?;
-        let event = event("policy.created", actor, "was made", &spec.application.to_string());
+        let event = event("policy.created", actor, "was made", spec.application.as_str());
         let policy = self.db().add_policy(spec, note, event).await?;
         self.publish_policy(&policy, actor).await?;
         Ok(policy)
@@ -36,7 +36,7 @@ impl Engine {
         self.check_policy(&spec).await?;
         let before = self.db().policy(id).await?;
         let change = PolicyChange { from: from.unwrap_or(before.version), spec, note: note.to_owned() };
-        let event = event("policy.changed", actor, "was changed", &before.spec.application.to_string());
+        let event = event("policy.changed", actor, "was changed", before.spec.application.as_str());
         let policy = self.db().change_policy(id, &change, event).await?;
         self.publish_policy(&policy, actor).await?;
         Ok(policy)
@@ -55,7 +55,7 @@ impl Engine {
         let old = self.db().policy_version(id, to).await?;
         self.check_policy(&old.spec).await?;
         let told = format!("went back to version {to}");
-        let event = event("policy.rolled-back", actor, &told, &before.spec.application.to_string());
+        let event = event("policy.rolled-back", actor, &told, before.spec.application.as_str());
         let from = from.unwrap_or(before.version);
         let policy = self.db().roll_back_policy(id, from, to, note, event).await?;
         self.publish_policy(&policy, actor).await?;
@@ -65,7 +65,7 @@ impl Engine {
     /// Removes a policy with its versions, and publishes what changes by that.
     pub async fn remove_policy(&self, id: PolicyId, actor: &str) -> Result<()> {
         let policy = self.db().policy(id).await?;
-        let event = event("policy.removed", actor, "was removed", &policy.spec.application.to_string());
+        let event = event("policy.removed", actor, "was removed", policy.spec.application.as_str());
         self.db().remove_policy(id, event).await?;
         self.publish_policy(&policy, actor).await
     }

@@ -36,6 +36,8 @@ pub(crate) struct Rules {
     selections: Vec<Selection>,
     plugins: BTreeMap<Name, Result<Asked, Failure>>,
     users: HashMap<DeviceId, Vec<policy::User>>,
+    /// When users were read: a later change of one is not published by these rules.
+    pub read_at: Timestamp,
     /// Users whose last change was not published yet, by device.
     pub changed_users: HashMap<DeviceId, Vec<syncline_domain::ids::UserId>>,
 }
@@ -43,6 +45,7 @@ pub(crate) struct Rules {
 impl Rules {
     /// Reads what concerns an application, or all. `device`: only its users are read.
     pub async fn read(engine: &Engine, application: Option<&Name>, device: Option<DeviceId>) -> Result<Self> {
+        let read_at = engine.clock().now();
         let mut all = engine.db().applications().await?;
         let policies = engine.db().policies(None).await?;
         let mut selections = engine.db().selections().await?;
@@ -72,6 +75,7 @@ impl Rules {
             selections,
             plugins,
             users: HashMap::new(),
+            read_at,
             changed_users: HashMap::new(),
         };
         rules.read_users(engine, device).await?;
@@ -89,6 +93,10 @@ impl Rules {
                 let Some(device) = user.device else { continue };
                 if user.server_synced_at.is_none_or(|at| at < user.changed_at) {
                     self.changed_users.entry(device).or_default().push(user.id);
+                }
+                // Keys go with the subscription.
+                if !user.signs(self.read_at).subscribed {
+                    continue;
                 }
                 let above = user.group.ancestors();
                 let inherited: Vec<&KeySets> =
@@ -137,6 +145,11 @@ impl Rules {
     ) -> Vec<Layer<'a>> {
         let seat = Seat { device: device.id, group: &device.group, selections };
         layers_for(application, &self.policies, &seat)
+    }
+
+    /// Whether a device has users.
+    pub fn has_users(&self, device: DeviceId) -> bool {
+        self.users.contains_key(&device)
     }
 
     /// The users of a device, as plugins are given them.

@@ -1,16 +1,19 @@
 //! Subscriptions and activation codes of users.
 
 use jiff::Timestamp;
+use serde_json::json;
 use syncline_domain::{
     device::{
         DeviceState,
+        activation::{Activation, MOST_WRONG, WRONG_WITHIN},
+        message::{ACTIVATION, ACTIVATION_RESULT, Direction, Message, MessageOutcome},
         user::{ActivationCode, User},
     },
     event::NewEvent,
-    ids::{ActivationCodeId, DeviceId, SubscriptionId, UserId},
+    ids::{ActivationCodeId, DeviceId, MessageId, SubscriptionId, UserId},
 };
 
-use super::{registry, users};
+use super::{messages, registry, users};
 use crate::{
     db::{Db, Tx},
     dialect::{Query, sql},
@@ -24,6 +27,26 @@ const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Digits of a code: 100 bits, which cannot be guessed, and can still be typed.
 const LENGTH: usize = 20;
+
+/// A code that someone typed in on a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewActivation {
+    /// Of this attempt: what a repeat is recognised by.
+    pub id: MessageId,
+    /// The device.
+    pub device: DeviceId,
+    /// As it was typed.
+    pub code: String,
+}
+
+/// What came of a code.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activated {
+    /// How it ended.
+    pub end: Activation,
+    /// The other device that the user was on before.
+    pub before: Option<DeviceId>,
+}
 
 impl Db {
     /// Issues a subscription to a user. One that stands is replaced; what was activated stays so.
@@ -91,25 +114,42 @@ impl Db {
         Ok((code, text))
     }
 
-    /// Activates the user of a code on a device, which can be another than before. `None` if the code is unknown, used or over.
-    pub async fn activate(&self, code: &str, device: DeviceId, event: NewEvent) -> Result<Option<User>> {
+    /// Takes an activation code that was typed in on a device, with the message that brings it and the one that answers it: all
+    /// of that or nothing, so that a code is not used up without an answer. `None` for an attempt that was taken before: it has
+    /// its answer, which goes out again if the device had it already.
+    ///
+    /// The device can be another than the one on which the user was before.
+    pub async fn activate(
+        &self,
+        new: &NewActivation,
+        event: impl FnOnce(&User) -> NewEvent,
+    ) -> Result<Option<Activated>> {
         let now = self.now();
         let mut tx = self.begin().await?;
-        let found = registry::lock(&mut tx, device).await?;
+        let found = registry::lock(&mut tx, new.device).await?;
         if found.state != DeviceState::Enrolled {
-            return Err(Error::Conflict(format!("device {device} is {}: enrol it first", found.state)));
+            return Err(Error::Conflict(format!("device {} is {}: enrol it first", new.device, found.state)));
         }
-        let query = sql("UPDATE activation_codes SET used_at = $2
-            WHERE hash = $1 AND used_at IS NULL AND expires_at > $2
-            RETURNING id, user_id, created_at, expires_at, used_at");
-        let row = query.bind(hash(code)).bind(now).row(&mut tx).await?;
-        let Some(code) = row.as_ref().map(parse).transpose()? else { return Ok(None) };
-        refuse_without_subscription(&users::find(&mut tx, code.user).await?, now)?;
-        let query = sql("UPDATE users SET device = $2, activated_at = $3, changed_at = $3, failure = NULL,
-                revision = revision + 1
-            WHERE id = $1");
-        self.change_user(&mut tx, code.user, query.bind(code.user).bind(device).bind(now)).await?;
-        finish(tx, code.user, event.device(device)).await.map(Some)
+        if has_message(&mut tx, new.device, new.id).await? {
+            let query = sql("UPDATE messages SET outcome = 'waiting', outcome_at = $3
+                WHERE device = $1 AND id = $2 AND outcome = 'acknowledged'");
+            query.bind(new.device).bind(new.id.answer()).bind(now).execute(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
+        let (end, before) = if wrong_codes(&mut tx, new.device, now).await? >= i64::from(MOST_WRONG) {
+            (Activation::TooMany, None)
+        } else {
+            use_code(&mut tx, new, now).await?
+        };
+        for message in both(new, &end, now) {
+            messages::keep(&mut tx, &message, now).await?;
+        }
+        if let Activation::Activated(user) = &end {
+            tx.event(event(user).device(new.device));
+        }
+        tx.commit().await?;
+        Ok(Some(Activated { end, before }))
     }
 
     /// Codes of a user, newest first.
@@ -118,6 +158,84 @@ impl Db {
             WHERE user_id = $1 ORDER BY id DESC");
         query.bind(user).rows(&mut self.read().await?).await?.iter().map(parse).collect()
     }
+}
+
+/// Uses a code up, if it is good. With what came of it goes the device that its user was on before.
+async fn use_code(
+    tx: &mut Tx,
+    new: &NewActivation,
+    now: Timestamp,
+) -> Result<(Activation, Option<DeviceId>)> {
+    let query =
+        sql("SELECT id, user_id, created_at, expires_at, used_at FROM activation_codes WHERE hash = $1");
+    let row = query.bind(hash(&new.code)).row(tx).await?;
+    let Some(code) = row.as_ref().map(parse).transpose()? else { return Ok((Activation::Unknown, None)) };
+    if let Some(at) = code.used_at {
+        return Ok((Activation::Used(at), None));
+    }
+    if code.expires_at <= now {
+        return Ok((Activation::Expired(code.expires_at), None));
+    }
+    // The user first, then the code: as whoever revokes the subscription does.
+    let user = users::lock(tx, code.user).await?;
+    if !user.signs(now).subscribed {
+        return Ok((Activation::NoSubscription(user.name), None));
+    }
+    let query = sql("UPDATE activation_codes SET used_at = $2 WHERE id = $1 AND used_at IS NULL");
+    if query.bind(code.id).bind(now).execute(tx).await? == 0 {
+        return Ok((Activation::Unknown, None));
+    }
+    let query = sql("UPDATE users SET device = $2, activated_at = $3, changed_at = $3, failure = NULL,
+            revision = revision + 1
+        WHERE id = $1");
+    if query.bind(code.user).bind(new.device).bind(now).execute(tx).await? != 1 {
+        return Err(Error::Stale { what: "user", name: code.user.to_string() });
+    }
+    let activated = users::find(tx, code.user).await?;
+    Ok((Activation::Activated(Box::new(activated)), user.device.filter(|device| *device != new.device)))
+}
+
+async fn has_message(tx: &mut Tx, device: DeviceId, id: MessageId) -> Result<bool> {
+    let query = sql("SELECT id FROM messages WHERE device = $1 AND id = $2");
+    Ok(query.bind(device).bind(id).row(tx).await?.is_some())
+}
+
+/// How many wrong codes came from a device of late.
+async fn wrong_codes(tx: &mut Tx, device: DeviceId, now: Timestamp) -> Result<i64> {
+    let since = now.as_microsecond().saturating_sub(WRONG_WITHIN.saturating_mul(1_000_000));
+    let query = sql("SELECT COUNT(*) FROM messages
+        WHERE device = $1 AND at > $2 AND kind = $3 AND outcome = 'failed'");
+    let row = query.bind(device).bind(since).bind(ACTIVATION).row(tx).await?;
+    row.map_or(Ok(0), |row| row.number())
+}
+
+/// The message that brought the code, and its answer. The code itself is in neither.
+fn both(new: &NewActivation, end: &Activation, now: Timestamp) -> [Message; 2] {
+    let (text, activated) = (end.text(), end.is_activated());
+    let details = json!({ "activation_id": new.id, "activated": activated, "text": text });
+    let outcome = if activated { MessageOutcome::Received } else { MessageOutcome::Failed };
+    let came = Message {
+        id: new.id,
+        device: new.device,
+        direction: Direction::FromDevice,
+        kind: ACTIVATION.to_owned(),
+        summary: "An activation code was typed in on the device".to_owned(),
+        details: details.clone(),
+        at: now,
+        expires_at: None,
+        outcome,
+        outcome_at: now,
+    };
+    let answer = Message {
+        id: new.id.answer(),
+        direction: Direction::ToDevice,
+        kind: ACTIVATION_RESULT.to_owned(),
+        summary: text,
+        details,
+        outcome: MessageOutcome::Waiting,
+        ..came.clone()
+    };
+    [came, answer]
 }
 
 async fn finish(mut tx: Tx, user: UserId, event: NewEvent) -> Result<User> {

@@ -149,6 +149,8 @@ impl Db {
         for text in MOVES {
             sql(text).bind(from).bind(below(from)).bind(to).execute(&mut tx).await?;
         }
+        // Other groups are above them now, and so other keys.
+        users::changed_in(&mut tx, to, self.now()).await?;
         let moved = find(&mut tx, to).await?;
         tx.event(event);
         tx.commit().await?;

@@ -11,7 +11,7 @@ use syncline_domain::{
 
 use crate::{
     db::Db,
-    dialect::sql,
+    dialect::{Session, sql},
     error::{OrNotFound, Result},
     page::{Listed, Page},
     row::Row,
@@ -71,16 +71,10 @@ impl Db {
         Ok(sent)
     }
 
-    /// Keeps a message of a device. False if it is there already: devices repeat what was not acknowledged.
-    pub async fn receive_message(&self, message: &Message) -> Result<bool> {
-        let query = sql(concat!(
-            "INSERT INTO messages (",
-            columns!(),
-            ") VALUES ($1, $2, 'from-device', $3, $4, $5, $6, NULL, $7, $6) ON CONFLICT (device, id) DO NOTHING"
-        ));
-        let query = query.bind(message.id).bind(message.device).bind(&message.kind).bind(&message.summary);
-        let query = query.bind_json(&message.details).bind(self.now()).bind(message.outcome.as_str());
-        Ok(query.execute(&mut self.write_once().await?).await? == 1)
+    /// Keeps a message that came from a device, or was sent to it just now. False if it is there already: what was not
+    /// acknowledged is repeated.
+    pub async fn keep_message(&self, message: &Message) -> Result<bool> {
+        keep(&mut self.write_once().await?, message, self.now()).await
     }
 
     /// What waits for a device and is not over, oldest first.
@@ -99,7 +93,7 @@ impl Db {
     pub async fn acknowledge_messages(&self, device: DeviceId, ids: &[MessageId]) -> Result<u64> {
         let ids: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
         let query = sql("UPDATE messages SET outcome = 'acknowledged', outcome_at = $3
-            WHERE device = $2 AND outcome = 'waiting' AND id IN (SELECT item.value ->> 'id' FROM {each})");
+            WHERE device = $2 AND outcome IN ('waiting', 'sent') AND id IN (SELECT item.value ->> 'id' FROM {each})");
         let query = query.bind_json(&ids).bind(device).bind(self.now());
         query.execute(&mut self.write_once().await?).await
     }
@@ -147,6 +141,19 @@ impl Db {
         let query = sql("DELETE FROM messages WHERE at < $1 AND outcome <> 'waiting'");
         query.bind(before).execute(&mut self.write_once().await?).await
     }
+}
+
+/// Keeps a message as of `now`. False if there is one with its id.
+pub(super) async fn keep(on: &mut Session, message: &Message, now: Timestamp) -> Result<bool> {
+    let query = sql(concat!(
+        "INSERT INTO messages (",
+        columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $7) ON CONFLICT (device, id) DO NOTHING"
+    ));
+    let query = query.bind(message.id).bind(message.device).bind(message.direction.as_str());
+    let query = query.bind(&message.kind).bind(&message.summary).bind_json(&message.details);
+    let query = query.bind(now).bind(message.expires_at).bind(message.outcome.as_str());
+    Ok(query.execute(on).await? == 1)
 }
 
 /// Where a list goes on.

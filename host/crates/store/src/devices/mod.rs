@@ -9,7 +9,7 @@
 //! Whatever sits in a group names its path without a reference that the database knows: it holds the group's row for
 //! sharing while it writes the path, and a move or removal of a group changes that row.
 
-mod activation;
+pub(crate) mod activation;
 pub(crate) mod applications;
 mod contact;
 pub(crate) mod credentials;

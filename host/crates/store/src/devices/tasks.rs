@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use syncline_domain::{
     Name,
-    device::task::{DeviceTask, Task, TaskCounts, TaskState},
+    device::task::{DeviceTask, OpenTask, Task, TaskCounts, TaskState},
     event::NewEvent,
     ids::{DeviceId, TaskId},
 };
@@ -37,12 +37,27 @@ pub struct NewTask {
     pub expires_at: Option<Timestamp>,
 }
 
+/// What a device said of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskAnswer {
+    /// The action.
+    pub action: Name,
+    /// Whether it is the first answer, which counts; devices repeat theirs until it is acknowledged.
+    pub news: bool,
+}
+
 /// Rows in one statement.
 const BATCH: usize = 10_000;
 
 impl Db {
-    /// Makes a task for these devices. Devices that are not there are passed over.
-    pub async fn add_task(&self, new: &NewTask, devices: &[DeviceId], event: NewEvent) -> Result<Task> {
+    /// Makes a task for these devices, where a text says why one cannot take it: there it has failed. Devices that are not there
+    /// are passed over.
+    pub async fn add_task(
+        &self,
+        new: &NewTask,
+        devices: &[(DeviceId, Option<String>)],
+        event: NewEvent,
+    ) -> Result<Task> {
         let (id, now) = (TaskId::new(self.now()), self.now());
         let mut tx = self.begin().await?;
         let query = sql("INSERT INTO tasks (id, action, parameters, actor, created_at, expires_at)
@@ -50,9 +65,10 @@ impl Db {
         let query = query.bind(id).bind(&new.action).bind_json(&new.parameters).bind(&event.actor);
         query.bind(now).bind(new.expires_at).execute(&mut tx).await?;
         for batch in devices.chunks(BATCH) {
-            let ids: Vec<_> = batch.iter().map(|id| json!({ "id": id })).collect();
-            let query = sql("INSERT INTO device_tasks (task, device, state, at)
-                SELECT $2, d.id, 'waiting', CAST($3 AS BIGINT)
+            let ids: Vec<_> = batch.iter().map(|(id, why)| json!({ "id": id, "why": why })).collect();
+            let query = sql("INSERT INTO device_tasks (task, device, state, outcome, at)
+                SELECT $2, d.id, CASE WHEN item.value ->> 'why' IS NULL THEN 'waiting' ELSE 'failed' END,
+                    item.value ->> 'why', CAST($3 AS BIGINT)
                 FROM {each} JOIN devices d ON d.id = item.value ->> 'id' WHERE TRUE
                 ON CONFLICT (task, device) DO NOTHING");
             query.bind_json(&ids).bind(id).bind(now).execute(&mut tx).await?;
@@ -97,15 +113,13 @@ impl Db {
     }
 
     /// The tasks that a device has not answered and whose time is not over, oldest first.
-    pub async fn open_tasks_of(&self, device: DeviceId) -> Result<Vec<Task>> {
-        let query = sql(SELECT)
-            .push(
-                "id IN (SELECT task FROM device_tasks WHERE device = $1 AND state IN ('waiting', 'sent'))
-                AND (expires_at IS NULL OR expires_at > $2) ORDER BY id",
-            )
-            .bind(device)
-            .bind(self.now());
-        query.rows(&mut self.read().await?).await?.iter().map(parse).collect()
+    pub async fn open_tasks_of(&self, device: DeviceId, limit: u32) -> Result<Vec<OpenTask>> {
+        let query = sql("SELECT t.id, t.action, t.parameters, t.expires_at, dt.state
+            FROM device_tasks dt JOIN tasks t ON t.id = dt.task
+            WHERE dt.device = $1 AND dt.state IN ('waiting', 'sent') AND (t.expires_at IS NULL OR t.expires_at > $2)
+            ORDER BY dt.task LIMIT $3");
+        let query = query.bind(device).bind(self.now()).bind(limit);
+        query.rows(&mut self.read().await?).await?.iter().map(parse_open).collect()
     }
 
     /// These were sent to a device. Gives how many were for the first time.
@@ -117,25 +131,27 @@ impl Db {
         query.execute(&mut self.write_once().await?).await
     }
 
-    /// What came out of a task on a device. The first answer counts: false if there is one, which devices repeat until it is
-    /// acknowledged. [`Error::NotFound`] if the device never had the task.
+    /// What came out of a task on a device, where `state` is an end. The first answer counts. [`Error::NotFound`] if the device
+    /// never had the task.
     pub async fn set_task_outcome(
         &self,
         device: DeviceId,
         task: TaskId,
-        succeeded: bool,
+        state: TaskState,
         outcome: &str,
-    ) -> Result<bool> {
+    ) -> Result<TaskAnswer> {
         let mut tx = self.begin().await?;
         let query = sql("SELECT task, device, state, outcome, at FROM device_tasks
             WHERE task = $1 AND device = $2 {for update}");
         let row =
             query.bind(task).bind(device).row(&mut tx).await?.or_not_found("task of this device", task)?;
         // One that was given up here may have run there all the same: then that is what happened.
-        if matches!(parse_device(&row)?.state, TaskState::Succeeded | TaskState::Failed) {
-            return Ok(false);
+        let before = parse_device(&row)?.state;
+        let row = sql("SELECT id, action FROM tasks WHERE id = $1").bind(task).row(&mut tx).await?;
+        let action = row.or_not_found("task", task)?.of("tasks", "id").parse("action")?;
+        if matches!(before, TaskState::Succeeded | TaskState::Failed) || before == state {
+            return Ok(TaskAnswer { action, news: false });
         }
-        let state = if succeeded { TaskState::Succeeded } else { TaskState::Failed };
         let query = sql("UPDATE device_tasks SET state = $3, outcome = $4, at = $5
             WHERE task = $1 AND device = $2 AND state NOT IN ('succeeded', 'failed')");
         let query = query.bind(task).bind(device).bind(state.as_str()).bind(outcome).bind(self.now());
@@ -143,7 +159,7 @@ impl Db {
             return Err(Error::Stale { what: "task", name: task.to_string() });
         }
         tx.commit().await?;
-        Ok(true)
+        Ok(TaskAnswer { action, news: true })
     }
 
     /// Gives up, on each device, the tasks whose time is over. Gives how many.
@@ -174,6 +190,18 @@ fn parse(row: &Row) -> Result<Task> {
             failed: row.unsigned("failed")?,
             expired: row.unsigned("expired")?,
         },
+    })
+}
+
+fn parse_open(row: &Row) -> Result<OpenTask> {
+    let row = row.of("tasks", "id");
+    let state: TaskState = row.word("state")?;
+    Ok(OpenTask {
+        id: row.parse("id")?,
+        action: row.parse("action")?,
+        parameters: row.json("parameters")?,
+        expires_at: row.time_opt("expires_at")?,
+        sent: state == TaskState::Sent,
     })
 }
 

@@ -123,24 +123,31 @@ impl Db {
         Ok(())
     }
 
-    /// The server has synchronised these users: what they should have is published. Gives how many.
-    pub async fn users_published(&self, users: &[UserId]) -> Result<u64> {
+    /// The server has synchronised these users: what they should have, as it was read at `read_at`, is published. Users that
+    /// changed since stay as they are. Gives how many there were.
+    pub async fn users_published(&self, users: &[UserId], read_at: Timestamp) -> Result<u64> {
         let ids: Vec<_> = users.iter().map(|id| json!({ "id": id })).collect();
         let query = sql("UPDATE users SET server_synced_at = $2, failure = NULL
-            WHERE id IN (SELECT item.value ->> 'id' FROM {each})");
-        query.bind_json(&ids).bind(self.now()).execute(&mut self.write_once().await?).await
+            WHERE changed_at <= $3 AND id IN (SELECT item.value ->> 'id' FROM {each})");
+        let query = query.bind_json(&ids).bind(self.now()).bind(read_at);
+        query.execute(&mut self.write_once().await?).await
     }
 
-    /// A device has synchronised and nothing of it is outstanding: so have its users, or `failure` says why not. Users whose last
-    /// change was published before stay as they are. Gives how many changed.
-    pub async fn users_synced_by(&self, device: DeviceId, failure: Option<&str>) -> Result<u64> {
+    /// A device was there at `at`, and nothing that was published before is outstanding: so it has synchronised its users, or
+    /// `failure` says why not. Users of whom nothing new was published since they were synchronised stay as they are. Gives how
+    /// many changed.
+    pub async fn users_synced_by(
+        &self,
+        device: DeviceId,
+        at: Timestamp,
+        failure: Option<&str>,
+    ) -> Result<u64> {
         let query = match failure {
-            None => {
-                sql("UPDATE users SET device_synced_at = $2, failure = NULL WHERE device = $1
-                AND (device_synced_at IS NULL OR device_synced_at < server_synced_at OR failure IS NOT NULL)")
-                .bind(device)
-                .bind(self.now())
-            }
+            None => sql("UPDATE users SET device_synced_at = $2, failure = NULL WHERE device = $1
+                AND (failure IS NOT NULL OR (server_synced_at <= $2
+                    AND (device_synced_at IS NULL OR device_synced_at < server_synced_at)))")
+            .bind(device)
+            .bind(at),
             Some(why) => sql("UPDATE users SET failure = $2 WHERE device = $1
                 AND (failure IS NULL OR failure <> $2)")
             .bind(device)
@@ -150,12 +157,28 @@ impl Db {
     }
 }
 
+impl Db {
+    /// The devices of the users in a group or below it, which can sit anywhere themselves.
+    pub async fn devices_of_users_in(&self, group: &GroupPath) -> Result<Vec<DeviceId>> {
+        let query = sql("SELECT DISTINCT device FROM users WHERE device IS NOT NULL
+            AND (group_path = $1 OR substr(group_path, 1, length($2)) = $2) ORDER BY device");
+        let rows = query.bind(group).bind(below(group)).rows(&mut self.read().await?).await?;
+        rows.iter().map(|row| row.of("users", "device").parse("device")).collect()
+    }
+}
+
 /// Something changed for the users in a group or below it.
 pub(crate) async fn changed_in(tx: &mut Tx, group: &GroupPath, now: Timestamp) -> Result<()> {
     let query = sql("UPDATE users SET changed_at = $3
         WHERE group_path = $1 OR substr(group_path, 1, length($2)) = $2");
     query.bind(group).bind(below(group)).bind(now).execute(tx).await?;
     Ok(())
+}
+
+/// The user of this id, which stays as it is until the transaction ends.
+pub(super) async fn lock(tx: &mut Tx, id: UserId) -> Result<User> {
+    let query = sql(concat!("SELECT ", columns!(), " FROM users WHERE id = $1 {for update}"));
+    parse(&query.bind(id).row(tx).await?.or_not_found("user", id)?)
 }
 
 pub(crate) async fn find(session: &mut Session, id: UserId) -> Result<User> {

@@ -5,7 +5,8 @@ use http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use syncline_protocol::{
     frame::{CONTENT_TYPE, decode_body, encode_body},
-    items::{CAPABILITY, Item, Items},
+    hash::document_digest,
+    items::{self, Application, ApplicationState, Applications, CAPABILITY, Item, Items, RECOMMENDED_LIMIT},
     opamp::{
         AgentCapabilities, AgentConfigFile, AgentConfigMap, AgentDescription, AgentToServer,
         CustomCapabilities, EffectiveConfig, KeyValue, RemoteConfigStatus, RemoteConfigStatuses,
@@ -97,6 +98,14 @@ impl Agent {
         self.send(server, &message).await
     }
 
+    /// Says that it has received these.
+    pub async fn acknowledge(&mut self, server: &Server, answer: &ServerToAgent) -> ServerToAgent {
+        let received = items(answer).items.into_iter().map(|item| item.id).collect();
+        let items = Items { items: Vec::new(), received };
+        let message = AgentToServer { custom_message: Some(items.to_custom()), ..self.next() };
+        self.send(server, &message).await
+    }
+
     /// Comes with an enrolment token, and again with the credential that it is given for it.
     pub async fn enrol(server: &Server, token: &str, speaks_items: bool) -> (Self, ServerToAgent) {
         let mut agent = Self { speaks_items, ..Self::new(token, OURS) };
@@ -107,6 +116,43 @@ impl Agent {
         let answer = agent.send(server, &message).await;
         (agent, answer)
     }
+}
+
+/// A device in the root group.
+pub async fn enrolled(server: &Server, speaks_items: bool) -> (Agent, ServerToAgent) {
+    let token = server.enrolment_token(json!({ "group": "/" })).await;
+    Agent::enrol(server, &token, speaks_items).await
+}
+
+/// The items in an answer.
+#[track_caller]
+pub fn items(answer: &ServerToAgent) -> Items {
+    let custom = answer.custom_message.as_ref().expect("a custom message");
+    Items::from_custom(custom, RECOMMENDED_LIMIT).unwrap().unwrap()
+}
+
+/// What the items in an answer say, but for when to come back.
+#[track_caller]
+pub fn bodies(answer: &ServerToAgent) -> Vec<items::Body> {
+    let all = items(answer).items.into_iter().filter_map(|item| item.body);
+    all.filter(|body| !matches!(body, items::Body::NextContact(_))).collect()
+}
+
+/// What our own agent reports of `browser`.
+pub fn report(number: u8, state: ApplicationState, body: &[u8], drift: bool) -> Item {
+    let one = Application {
+        name: "browser".to_owned(),
+        document_digest: document_digest(body).to_vec(),
+        state: state.into(),
+        drift,
+        error: if state == ApplicationState::Failed { "no room".to_owned() } else { String::new() },
+        ..Application::default()
+    };
+    Item::new(
+        items::Id::new([number; 16]),
+        1,
+        items::Body::Applications(Applications { applications: vec![one] }),
+    )
 }
 
 pub fn request(token: &str, body: Vec<u8>) -> Request<Body> {
@@ -217,6 +263,23 @@ impl Server {
         let list = self.get("/api/v1/devices").await.is(200);
         assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
         list["items"][0].clone()
+    }
+
+    /// The id of the only device.
+    pub async fn device_id(&self) -> String {
+        self.device().await["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The messages of the only device from the oldest on, each as direction, kind, summary and outcome.
+    pub async fn told(&self) -> Vec<String> {
+        let path = format!("/api/v1/devices/{}/messages", self.device_id().await);
+        let list = self.get(&path).await.is(200);
+        let word = |one: &Value, name: &str| one[name].as_str().unwrap().to_owned();
+        let told = list["items"].as_array().unwrap().iter().rev().map(|one| {
+            let arrow = if one["direction"] == "to-device" { "->" } else { "<-" };
+            format!("{arrow} {}: {} ({})", word(one, "kind"), word(one, "summary"), word(one, "outcome"))
+        });
+        told.collect()
     }
 
     /// State and time of the delivery of `browser` on the only device.

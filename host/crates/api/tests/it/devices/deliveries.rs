@@ -4,25 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use syncline_protocol::{
-    hash::document_digest,
-    items::{Application, ApplicationState, Applications, Body, Id, Item},
+    items::ApplicationState,
     opamp::{AgentCapabilities, AgentToServer, RemoteConfigStatuses},
 };
 
-use super::agent::{Agent, FOREIGN, FULL_STATE, documents, effective, status_of, time};
+use super::agent::{Agent, FOREIGN, FULL_STATE, documents, effective, report, status_of, time};
 use crate::harness::Server;
-
-/// What our own agent reports of `browser`.
-fn report(number: u8, state: ApplicationState, body: &[u8], drift: bool) -> Item {
-    let one = Application {
-        name: "browser".to_owned(),
-        document_digest: document_digest(body).to_vec(),
-        state: state.into(),
-        drift,
-        ..Application::default()
-    };
-    Item::new(Id::new([number; 16]), 1, Body::Applications(Applications { applications: vec![one] }))
-}
 
 #[tokio::test]
 async fn what_was_published_is_offered_applied_and_verified() {

@@ -5,5 +5,8 @@ mod contacts;
 mod deliveries;
 mod enrolment;
 mod musts;
+mod messages;
 mod resources;
+mod tasks;
 mod transport;
+mod users;

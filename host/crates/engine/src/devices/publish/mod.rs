@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use syncline_domain::{
     Failure, Name,
     device::{Delivery, Device, DeviceState, Observation, Publication, Scope, Wanted},
@@ -74,8 +75,13 @@ pub(crate) struct Batch {
     /// Failures to be written, or to be forgotten.
     resolves: Vec<(DeliveryKey, Option<Failure>)>,
     /// Whose last change is published with it.
-    users: Vec<UserId>,
-    devices_of_users: Vec<DeviceId>,
+    users: Vec<(DeviceId, UserId)>,
+    /// Devices with users for which something could not be worked out, and why.
+    failed_users: Vec<(DeviceId, String)>,
+    /// Devices with users for which something may be worked out again: what they say next tells how their users do.
+    mended: Vec<DeviceId>,
+    /// When users were read.
+    read_at: Timestamp,
 }
 
 impl Engine {
@@ -104,6 +110,10 @@ impl Engine {
             .into_iter()
             .filter(|one| what.application.as_ref().is_none_or(|name| one.name == *name));
         let plugins: BTreeSet<Name> = concerned.map(|one| one.spec.plugin).collect();
+        if plugins.is_empty() {
+            // Nothing is asked, and users can be waiting all the same.
+            return Ok(self.publish(what.clone()).await?.failed == 0);
+        }
         let mut well = true;
         for plugin in plugins {
             match self.policy_sync_or_new(&plugin).await? {
@@ -169,7 +179,7 @@ impl Engine {
         while let Some(devices) = self.next_devices(&mut pages).await? {
             let _turn = self.inner.devices.publishing.lock().await;
             let mut batch = self.work_out(&rules, what, &devices, &mut published).await?;
-            batch.changes.retain(|one| one.before.is_none() || !held.contains(&one.key.application));
+            batch.hold(&held);
             self.write_batch(batch, &mut published).await?;
         }
         self.tell_published(what, &published).await?;
@@ -236,16 +246,13 @@ impl Engine {
         published: &mut Published,
     ) -> Result<Batch> {
         let known = self.deliveries_by_device(devices).await?;
-        let mut batch = Batch::default();
+        let mut batch = Batch { read_at: rules.read_at, ..Batch::default() };
         for device in devices.iter().filter(|one| one.state != DeviceState::Decommissioned) {
             let deliveries = known.get(&device.id).map_or(&[][..], Vec::as_slice);
             let resolved = self.resolve_device(rules, device, deliveries, published).await?;
             published.devices += 1;
             batch.add(what, device, deliveries, resolved);
-            if let Some(users) = rules.changed_users.get(&device.id) {
-                batch.users.extend(users);
-                batch.devices_of_users.push(device.id);
-            }
+            batch.add_users(rules, what, device);
         }
         Ok(batch)
     }
@@ -256,18 +263,25 @@ impl Engine {
         if !batch.resolves.is_empty() {
             self.db().set_resolve_failures(&batch.resolves).await?;
         }
+        let mut woken = Vec::new();
         let seen: Vec<_> = batch.changes.into_iter().filter_map(Change::seen).collect();
         if !seen.is_empty() {
             let deadlines = &self.config().devices.deadlines;
             let changed = self.db().observe_deliveries(&seen, deadlines).await?;
             published.changed += changed.len() as u64;
-            self.wake_devices(changed.into_iter().map(|(key, _)| key.device), false);
+            woken.extend(changed.into_iter().map(|(key, _)| key.device));
         }
         if !batch.users.is_empty() {
-            self.db().users_published(&batch.users).await?;
-            // The next contact of their devices counts as their users' synchronisation.
-            self.wake_devices(batch.devices_of_users, false);
+            let users: Vec<_> = batch.users.iter().map(|(_, user)| *user).collect();
+            self.db().users_published(&users, batch.read_at).await?;
         }
+        for (device, why) in &batch.failed_users {
+            self.db().users_synced_by(*device, batch.read_at, Some(why)).await?;
+        }
+        // Last, so that they find all of it written. A device whose users changed is asked for a sign that it has that, though
+        // no document may have changed by it: its next contact counts as their synchronisation.
+        self.wake_devices(woken, false);
+        self.wake_devices(batch.users.into_iter().map(|(device, _)| device).chain(batch.mended), true);
         Ok(())
     }
 }
@@ -323,6 +337,34 @@ impl Batch {
             let before = known.map(|one| one.wanted.clone());
             self.changes.push(Change { key, before, size: size as u64, becomes });
         }
+    }
+
+    /// What becomes of the users of a device that was added just now.
+    fn add_users(&mut self, rules: &Rules, what: &Publication, device: &Device) {
+        let own = self.resolves.iter().rev().take_while(|(key, _)| key.device == device.id);
+        let own: Vec<_> = own.filter(|_| rules.has_users(device.id)).collect();
+        if let Some((key, failure)) =
+            own.iter().rev().find_map(|(key, failure)| Some((key, failure.as_ref()?)))
+        {
+            let why = format!("{} could not be worked out: {}", key.application, failure.message);
+            self.failed_users.push((device.id, why));
+        } else if !own.is_empty() {
+            self.mended.push(device.id);
+        }
+        // One application alone is not all that a user changes.
+        let changed = rules.changed_users.get(&device.id).filter(|_| what.application.is_none());
+        self.users.extend(changed.into_iter().flatten().map(|user| (device.id, *user)));
+    }
+
+    /// Leaves out what waits for an administrator, but for what a device never had. Users of whom something is left out are not
+    /// published.
+    fn hold(&mut self, held: &BTreeSet<Name>) {
+        let waits = |one: &Change| one.before.is_some() && held.contains(&one.key.application);
+        let wanted = |one: &&Change| matches!(one.becomes, Becomes::Wanted(..));
+        let waiting = self.changes.iter().filter(|one| waits(one)).filter(wanted);
+        let waiting: BTreeSet<_> = waiting.map(|one| one.key.device).collect();
+        self.users.retain(|(device, _)| !waiting.contains(device));
+        self.changes.retain(|one| !waits(one));
     }
 }
 

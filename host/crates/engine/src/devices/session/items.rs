@@ -6,30 +6,25 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use syncline_domain::{
     device::{
-        message::{Direction, Message, MessageOutcome},
+        message::{ACTIVATION_RESULT, Direction, Message, MessageOutcome, NOTICE, SYNC_REQUEST, SYNC_RESULT},
         spread,
     },
     ids::{DeviceId, MessageId},
 };
 use syncline_protocol::items::{
-    Body, Id, Item, Items, NextContact, Notice, Severity, SyncOutcome, SyncResult,
+    ActivationResult, Body, Id, Item, Items, NextContact, Notice, Severity, SyncOutcome, SyncResult,
 };
 use syncline_store::NewMessage;
 use uuid::Uuid;
 
 use super::Turn;
-use crate::{
-    Engine, Result,
-    devices::messages::{NOTICE, SYNC_RESULT},
-};
+use crate::{Engine, Result};
 
 /// Messages that are sent in one answer.
 const MOST: u32 = 32;
-/// Kind of a message with which a device asks to be brought up to date.
-const SYNC_REQUEST: &str = "sync-request";
 /// Most characters of a title and a text that are kept of a device.
-const MOST_TITLE: usize = 200;
-const MOST_TEXT: usize = 16 << 10;
+pub(super) const MOST_TITLE: usize = 200;
+pub(super) const MOST_TEXT: usize = 16 << 10;
 
 impl Engine {
     /// Takes in what the device says, and what it has received.
@@ -61,6 +56,10 @@ impl Engine {
                     });
                     self.keep(turn, id, NOTICE, summary, details, MessageOutcome::Received).await?;
                 }
+                Some(Body::TaskResult(result)) => self.take_task_result(turn, result).await?,
+                Some(Body::Activation(activation)) => {
+                    turn.activated |= self.take_activation(turn, activation).await?;
+                }
                 _ => {}
             }
         }
@@ -89,7 +88,7 @@ impl Engine {
             outcome,
             outcome_at: turn.now,
         };
-        Ok(self.db().receive_message(&message).await?)
+        Ok(self.db().keep_message(&message).await?)
     }
 
     /// The device has what it should have, or has failed: tells it what became of the synchronisations that it asked for.
@@ -122,11 +121,13 @@ impl Engine {
     /// is more to it than that last.
     pub(super) async fn add_items(&self, turn: &mut Turn<'_>) -> Result<bool> {
         if !turn.device.abilities.speaks_items {
+            self.refuse_tasks(turn).await?;
             return Ok(false);
         }
         let waiting = self.db().waiting_messages(turn.device.id, MOST).await?;
         let to_device = waiting.iter().filter(|one| one.direction == Direction::ToDevice);
         let mut items: Vec<_> = to_device.filter_map(item).collect();
+        items.extend(self.tasks_for(turn).await?);
         let said = turn.items.iter().flat_map(|items| &items.items);
         let received: Vec<_> = said.map(|item| item.id.clone()).collect();
         let told = !items.is_empty();
@@ -170,6 +171,12 @@ fn item(message: &Message) -> Option<Item> {
             let sync_id = hex::decode(text("sync_id")).ok()?;
             Body::SyncResult(SyncResult { sync_id, outcome: outcome.into() })
         }
+        ACTIVATION_RESULT => Body::ActivationResult(ActivationResult {
+            // It answers the attempt of this id.
+            activation_id: Id::from(message.id.answer().0).to_vec(),
+            activated: message.details["activated"] == true,
+            text: text("text"),
+        }),
         _ => return None,
     };
     Some(Item::new(Id::from(message.id.0), unix_ms(message.at), body))
@@ -193,10 +200,10 @@ fn severity_word(severity: Severity) -> &'static str {
     }
 }
 
-fn unix_ms(at: Timestamp) -> u64 {
+pub(super) fn unix_ms(at: Timestamp) -> u64 {
     at.as_millisecond().max(0).unsigned_abs()
 }
 
-fn first(text: &str, most: usize) -> String {
+pub(super) fn first(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }

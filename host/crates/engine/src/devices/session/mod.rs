@@ -8,16 +8,20 @@
 //! * `order`: numbers of messages, gaps and twins
 //! * `observe`: what a message says about deliveries
 //! * `offer`: the documents, and whether to send them
-//! * `items`: our own capability
+//! * `items`: our own capability; of that, `tasks` and `activation`
+//! * `log`: what passed, as messages for who looks at the device
 //!
 //! That a device was here is durable before it is answered.
 
+mod activation;
 mod enrol;
 mod facts;
 mod items;
+mod log;
 mod observe;
 mod offer;
 pub(super) mod order;
+mod tasks;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -29,6 +33,7 @@ use syncline_domain::{
         enrolment::{CredentialState, EnrolmentToken},
         operation::SyncOutcome,
         spread,
+        user::User,
     },
     event::NewEvent,
     ids::DeviceId,
@@ -111,6 +116,8 @@ struct Turn<'a> {
     period: Duration,
     /// The device asked for a synchronisation.
     asked: bool,
+    /// A user was activated on it just now, and that is published.
+    activated: bool,
 }
 
 impl Engine {
@@ -226,6 +233,7 @@ impl Engine {
             answer: answer_of(message),
             period: self.config().devices.period,
             asked: false,
+            activated: false,
         };
         if turn.needs_everything() {
             turn.answer.flags |= u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
@@ -233,6 +241,9 @@ impl Engine {
         self.take_items(&mut turn).await?;
         if news || turn.asked {
             self.publish(Publication::of(Scope::Devices(vec![turn.device.id]))).await?;
+        }
+        if news || turn.asked || turn.activated {
+            turn.device = self.db().device(turn.device.id).await?;
             turn.deliveries = self.db().deliveries_of(turn.device.id).await?;
         }
         turn.period = self.period_of(&turn.deliveries).await?;
@@ -254,8 +265,9 @@ impl Engine {
         };
         let wanted = self.wanted_bodies(turn).await?;
         let seen = observe::seen(turn, offer.as_ref(), &wanted);
-        let before: BTreeSet<_> = applied(&turn.deliveries);
+        let (before, states) = (applied(&turn.deliveries), log::states(&turn.deliveries));
         self.step(turn, seen).await?;
+        self.log_report(turn, &states).await?;
         // What is in force is asked for once, when a document was applied just now.
         let news = applied(&turn.deliveries).difference(&before).next().is_some();
         let device = &turn.device.abilities;
@@ -295,10 +307,11 @@ impl Engine {
         if settled {
             let outcome = if failure.is_some() { SyncOutcome::Failed } else { SyncOutcome::Synchronised };
             let ended = self.db().conclude_syncs_of(device, turn.now, outcome, failure.as_deref()).await?;
+            self.log_synced(turn, &ended, outcome, failure.as_deref()).await?;
             let answered = self.answer_sync_requests(turn, failure.is_none()).await?;
             let forced = answered || !ended.is_empty();
             synced = Some(if forced { SyncKind::Forced } else { SyncKind::Periodic });
-            self.conclude_users(device, failure.as_deref()).await?;
+            self.conclude_users(turn, failure.as_deref()).await?;
         }
         let told = self.add_items(turn).await?;
         let ours = turn.device.abilities.speaks_items;
@@ -345,14 +358,31 @@ impl Engine {
         Answer { message: answer, device: Some(calm.device) }
     }
 
-    async fn conclude_users(&self, device: DeviceId, failure: Option<&str>) -> Result<()> {
+    /// The device has what was published before it came, or has failed: so it is with its users.
+    async fn conclude_users(&self, turn: &Turn<'_>, failure: Option<&str>) -> Result<()> {
+        let device = turn.device.id;
         let filter = UserFilter { device: Some(device), ..UserFilter::default() };
         let users = self.db().users(&filter, &Page::first(100)).await?.items;
-        let stale = users
-            .iter()
-            .any(|user| user.device_synced_at < user.server_synced_at || user.failure.as_deref() != failure);
-        if stale {
-            self.db().users_synced_by(device, failure).await?;
+        if users.is_empty() {
+            return Ok(());
+        }
+        let unresolved = match failure {
+            // Only these words hide or show that.
+            None if matches!(turn.device.status.state.as_str(), "failed" | "registered") => {
+                self.db().resolve_failures_of(device).await?
+            }
+            _ => Vec::new(),
+        };
+        let unresolved = unresolved.first();
+        let unresolved =
+            unresolved.map(|(name, why, _)| format!("{name} could not be worked out: {}", why.message));
+        let failure = failure.or(unresolved.as_deref());
+        let is_stale = |user: &User| {
+            let published = user.server_synced_at.filter(|at| *at <= turn.now);
+            published > user.device_synced_at || user.failure.as_deref() != failure
+        };
+        if users.iter().any(is_stale) {
+            self.db().users_synced_by(device, turn.now, failure).await?;
         }
         Ok(())
     }
@@ -405,10 +435,12 @@ impl Engine {
             answer: ServerToAgent { instance_uid: uid.to_vec(), ..ServerToAgent::default() },
             period: self.config().devices.period,
             asked: false,
+            activated: false,
         };
         turn.period = self.period_of(&turn.deliveries).await?;
         if full {
             turn.answer.flags |= u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
+            self.log_sync_request(&turn).await?;
         }
         self.offer(&mut turn).await?;
         self.add_items(&mut turn).await?;

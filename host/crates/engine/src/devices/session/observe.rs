@@ -31,11 +31,11 @@ pub(super) fn seen(
     if device.speaks_items {
         let items = turn.items.iter().flat_map(|items| &items.items);
         // The last report is the one that counts.
-        let report = items.filter_map(|item| match &item.body {
+        let report = items.rev().find_map(|item| match &item.body {
             Some(Body::Applications(report)) => Some(report),
             _ => None,
         });
-        if let Some(report) = report.last() {
+        if let Some(report) = report {
             all.extend(turn.deliveries.iter().flat_map(|(name, one)| of_report(name, one, report)));
         }
         return all;

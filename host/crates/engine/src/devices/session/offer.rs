@@ -72,10 +72,11 @@ impl Engine {
             // It holds the very document, in another version: it can pass over a hash that it has, so it is asked.
             turn.answer.flags |= u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
         }
+        let waiting = turn.deliveries.iter().filter(|(_, one)| one.state.is_waiting());
+        let offered: Vec<_> = waiting.map(|(name, _)| (name.clone(), Observation::Offered)).collect();
+        self.log_offer(turn, &offered, &offer.hash).await?;
         turn.answer.remote_config =
             Some(AgentRemoteConfig { config: Some(offer.map), config_hash: offer.hash });
-        let waiting = turn.deliveries.iter().filter(|(_, one)| one.state.is_waiting());
-        let offered = waiting.map(|(name, _)| (name.clone(), Observation::Offered)).collect();
         self.step(turn, offered).await
     }
 }
