@@ -187,7 +187,7 @@ async fn contacts_without_news_are_answered_from_memory_until_there_is_something
         let ago = server.clock.now().duration_since(time(&server.device().await["last_contact"]));
         assert!(ago.as_secs() < 1, "{ago}");
     }
-    // Whatever there is to be told ends that: a policy, a gap, a revoked token.
+    // Whatever there is to be told ends that: a policy, a gap, the end of its credential.
     let changed = json!({ "application": "browser", "place": { "group": "/" }, "settings": { "home": "b" } });
     server.call("PUT", &policy, Some(changed)).await.is(200);
     let message = agent.next();
@@ -201,9 +201,11 @@ async fn contacts_without_news_are_answered_from_memory_until_there_is_something
     assert_eq!(agent.send(&server, &message).await.flags, FULL_STATE);
     let message = agent.whole();
     agent.send(&server, &message).await;
-    let tokens = server.get("/api/v1/enrolment-tokens").await.is(200);
-    let id = tokens["items"][0]["id"].as_str().unwrap().to_owned();
-    server.call("DELETE", &format!("/api/v1/enrolment-tokens/{id}"), None).await.is(204);
+    let message = agent.next();
+    agent.send(&server, &message).await;
+    let id = server.device().await["id"].as_str().unwrap().to_owned();
+    let gone = json!({ "reason": "sold" });
+    server.post(&format!("/api/v1/devices/{id}/decommission"), gone).await.is(200);
     let message = agent.next();
     assert_eq!(agent.post(&server, &message).await.status, 401);
 }
