@@ -4,13 +4,16 @@
 //! Contacts without news are answered from memory and are not limited. Whoever is turned away is told when to come again:
 //! after half a minute to a whole one, each another time.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{DefaultKeyedRateLimiter, Quota};
 use syncline_domain::ids::DeviceId;
 use syncline_engine::devices::session::Presented;
 use syncline_protocol::opamp::AgentToServer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::metrics::Metrics;
 
@@ -75,15 +78,18 @@ pub(crate) struct Limits {
 /// A place that was taken, until it is dropped.
 pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
+/// How long a message waits for a place.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a place for content.
 const PIECE: usize = 64 << 10;
 
 impl Default for Limits {
     fn default() -> Self {
         let places = |many| Arc::new(Semaphore::new(many));
         Self {
-            enrolments: places(256),
-            reports: places(2_048),
-            contacts: places(4_096),
+            enrolments: places(64),
+            reports: places(256),
+            contacts: places(256),
             // 256 MiB.
             content: places(4_096),
             rates: Arc::new(DefaultKeyedRateLimiter::keyed(Quota::per_second(A_SECOND).allow_burst(BURST))),
@@ -92,8 +98,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// A place for answering this message.
-    pub fn place(
+    /// A place for answering this message, after waiting for one.
+    pub async fn place(
         &self,
         presented: &Presented,
         message: &AgentToServer,
@@ -114,10 +120,15 @@ impl Limits {
             Kind::Report => &self.reports,
             Kind::Contact => &self.contacts,
         };
-        Arc::clone(places).try_acquire_owned().map(Place).map_err(|_| {
-            metrics.device_refused(kind.as_str());
-            Refusal::TooMany
-        })
+        // A herd is let in one after the other; only what would wait for long is sent away.
+        match timeout(PATIENCE, Arc::clone(places).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(Place(place)),
+            // The places are there for as long as the server is.
+            Ok(Err(_)) | Err(_) => {
+                metrics.device_refused(kind.as_str());
+                Err(Refusal::TooMany)
+            }
+        }
     }
 
     /// A place for reading a body of so many bytes.

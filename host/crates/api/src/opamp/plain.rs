@@ -53,7 +53,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
             Err(error) => return failed(&error, message.instance_uid),
         },
     };
-    let _place = match api.device_limits.place(&presented, &message, metrics) {
+    let _place = match api.device_limits.place(&presented, &message, metrics).await {
         Ok(place) => place,
         Err(refusal) => return refused(refusal, message.instance_uid),
     };

@@ -114,7 +114,7 @@ impl Talk {
                 Quietly::Answered(answer) => Ok(Some(*answer)),
                 Quietly::Known(presented) => {
                     let metrics = &self.api.options.metrics;
-                    let Ok(_place) = self.api.device_limits.place(&presented, &message, metrics) else {
+                    let Ok(_place) = self.api.device_limits.place(&presented, &message, metrics).await else {
                         let (message, _) = unavailable(message.instance_uid.clone());
                         return Ok(Some(Answer { message, device: None }));
                     };
