@@ -69,7 +69,7 @@ impl Agent {
             }
             Todo::Synced(id, result) => self.synced(id, &result)?,
             Todo::Notice(id, notice) => self.notice(id, notice)?,
-            Todo::NextContact(id, next) => self.next_contact(id, next),
+            Todo::NextContact(next) => self.next_contact(next),
             Todo::Task(id, task) => {
                 let (action, result) = (task.action.clone(), self.worker.clone().perform(task).await?);
                 let outcome = format!("{:?} {}", result.outcome(), result.text);
@@ -165,8 +165,7 @@ impl Agent {
         self.client.settled(settings::status(&hash, ConnectionSettingsStatuses::Failed, why));
     }
 
-    fn next_contact(&mut self, id: Id, next: NextContact) {
-        self.client.acknowledge(id);
+    fn next_contact(&mut self, next: NextContact) {
         self.exact = true;
         self.next_contact = Instant::now() + Duration::from_millis(next.delay_ms).min(LONGEST);
         if next.period_ms > 0 {

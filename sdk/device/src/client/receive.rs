@@ -41,7 +41,7 @@ pub enum Todo {
     /// Something for people.
     Notice(Id, Notice),
     /// When to come back.
-    NextContact(Id, NextContact),
+    NextContact(NextContact),
     /// Run an action.
     Task(Id, Task),
     /// What became of an activation.
@@ -122,7 +122,7 @@ impl Client {
                 Some(Body::SyncRequest(request)) => todos.push(Todo::Sync(id, request)),
                 Some(Body::SyncResult(result)) => todos.push(Todo::Synced(id, result)),
                 Some(Body::Notice(notice)) => todos.push(Todo::Notice(id, notice)),
-                Some(Body::NextContact(next)) => todos.push(Todo::NextContact(id, next)),
+                Some(Body::NextContact(next)) => todos.push(Todo::NextContact(next)),
                 Some(Body::Task(task)) => todos.push(Todo::Task(id, task)),
                 Some(Body::ActivationResult(result)) => todos.push(Todo::Activated(id, result)),
                 // Of a later version, or nothing that a server says: over with the acknowledgement.

@@ -142,7 +142,7 @@ async fn the_next_contact_is_the_one_that_the_server_names() {
     server.until("a contact", |brain| (!brain.hellos.is_empty()).then_some(())).await;
     let before = server.with(|brain| brain.messages.len());
     server.send(6, Body::NextContact(NextContact { delay_ms: 50, period_ms: 1_000 }));
-    // The acknowledgement, and three contacts that nobody asked for.
+    // Contacts that nobody asked for.
     server.until("contacts", |brain| (brain.messages.len() >= before + 4).then_some(())).await;
 }
 

@@ -209,3 +209,13 @@ async fn contacts_without_news_are_answered_from_memory_until_there_is_something
     let message = agent.next();
     assert_eq!(agent.post(&server, &message).await.status, 401);
 }
+
+#[tokio::test]
+async fn what_was_received_is_acknowledged_once_and_not_for_ever() {
+    let server = Server::with_browser().await;
+    let (mut agent, first) = enrolled(&server, true).await;
+    let received = items(&first).items.into_iter().map(|item| item.id).collect();
+    let acknowledged = Items { items: Vec::new(), received };
+    let message = AgentToServer { custom_message: Some(acknowledged.to_custom()), ..agent.next() };
+    assert_eq!(agent.send(&server, &message).await.custom_message, None);
+}

@@ -131,8 +131,10 @@ impl Engine {
         let said = turn.items.iter().flat_map(|items| &items.items);
         let received: Vec<_> = said.map(|item| item.id.clone()).collect();
         let told = !items.is_empty();
-        // Unasked, only what waits is a reason to speak.
-        if turn.items.is_some() || turn.message.capabilities != 0 || told {
+        // Unasked, only what waits is a reason to speak. Who only says what it has received is not told anything that it would
+        // say that it received: that would go on for ever.
+        let only_received = turn.items.as_ref().is_some_and(|items| items.items.is_empty());
+        if (turn.message.capabilities != 0 && !only_received) || told {
             items.push(next_contact_item(turn.device.id, turn.period, turn.now));
         }
         let items = Items { items, received };

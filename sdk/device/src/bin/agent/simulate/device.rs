@@ -161,8 +161,7 @@ impl Device {
                     let item = self.client.item(Body::SyncResult(result));
                     self.client.queue(item);
                 }
-                Todo::NextContact(id, next) => {
-                    self.client.acknowledge(id);
+                Todo::NextContact(next) => {
                     self.next = Instant::now() + Duration::from_millis(next.delay_ms);
                     if next.period_ms > 0 {
                         self.period = Duration::from_millis(next.period_ms.max(1_000));
