@@ -162,8 +162,11 @@ impl Fleet {
         api.put(&format!("/policies/{id}"), &policy("b")).expect(200);
         let run = api.get("/runs")["items"][0]["id"].as_str().unwrap().to_owned();
         let log = api.get(&format!("/runs/{run}/log"));
-        let line = log["items"].as_array().unwrap().last().unwrap()["message"].as_str().unwrap().to_owned();
-        line.split(", ").last().unwrap().split(' ').next().unwrap().to_owned()
+        let calls = log["items"].as_array().unwrap().iter().filter_map(|line| {
+            let words = line["message"].as_str().unwrap().rsplit_once(", ")?.1;
+            words.strip_suffix(" calls into the plugin")?.parse::<u64>().ok()
+        });
+        calls.sum::<u64>().to_string()
     }
 
     fn restart(&mut self) {
