@@ -10,6 +10,18 @@ fail() {
     exit 1
 }
 
+# Runs a command for what it leaves behind; what it says is of interest only where it fails.
+quietly() {
+    local log
+    log=$(mktemp)
+    if ! "$@" >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+}
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 has_postgres() { has postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
@@ -22,6 +34,11 @@ if [[ $purpose == test || $purpose == bench ]]; then
 fi
 if [[ $purpose == test ]]; then
     has_postgres || packages+=(postgresql)
+    # Agents that others wrote, and a program to be kept at a policy.
+    has node || packages+=(nodejs)
+    has npm || packages+=(npm)
+    has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+    has chromium || packages+=(chromium)
 fi
 if [[ $purpose == bench ]]; then
     has rclone || packages+=(rclone)
@@ -38,17 +55,12 @@ install_packages() {
         fi
     fi
     echo "setup: installing $*"
-    local log
-    log=$(mktemp)
     if ! {
-        "${as_root[@]}" apt-get update -qq &&
-            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
-    } >"$log" 2>&1; then
-        tail -n 20 "$log" >&2
-        rm -f "$log"
+        quietly "${as_root[@]}" apt-get update -qq &&
+            quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    }; then
         fail "installing $* did not work; see the lines above"
     fi
-    rm -f "$log"
 }
 
 if ((${#packages[@]})); then
@@ -67,4 +79,33 @@ if ! has_target && ! has_debian_way; then
     else
         install_packages rustc-web rust-web-src lld
     fi
+fi
+
+node_agent() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    cp "$2"/package.json "$2"/package-lock.json "$1"
+    quietly npm ci --prefix "$1" --no-audit --no-fund
+}
+
+python_agent() {
+    quietly python3 -m venv --clear "$1" &&
+        quietly "$1/bin/pip" install --disable-pip-version-check --requirement "$2/requirements.txt"
+}
+
+# The libraries of the agents in tests/agents, in the versions that are pinned there.
+agent() {
+    local language=$1 pinned=$2
+    local from=tests/agents/$language to=target/agents/$language
+    # Copied last: it tells that all before it is done.
+    cmp -s "$from/$pinned" "$to/installed" && return
+    echo "setup: installing the $language agent of the tests"
+    "${language}_agent" "$to" "$from" || fail "the $language agent cannot be installed into $to; see the lines above"
+    cp "$from/$pinned" "$to/installed"
+}
+
+if [[ $purpose == test ]]; then
+    cd "$(dirname "$0")/.."
+    agent node package-lock.json
+    agent python requirements.txt
 fi

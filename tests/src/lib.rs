@@ -2,6 +2,8 @@
 //!
 //! * [`server`]: a `syncline serve` of one's own, killed or stopped as the test likes
 //! * [`api`]: its HTTP API
+//! * [`devices`]: what it is asked about devices
+//! * [`foreign`]: agents of others as processes; [`process`] is any process
 //! * [`postgres`]: a PostgreSQL of one's own
 //! * [`tree`]: folders with real files, and the question whether two of them are the same
 //! * [`programs`]: where the binaries and plugins under test are
@@ -15,7 +17,10 @@
 )]
 
 pub mod api;
+pub mod devices;
+pub mod foreign;
 pub mod postgres;
+pub mod process;
 pub mod programs;
 pub mod server;
 pub mod tree;

@@ -1,0 +1,3 @@
+//! Devices: the real server, and agents as processes.
+
+mod foreign;
