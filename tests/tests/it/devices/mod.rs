@@ -1,3 +1,7 @@
 //! Devices: the real server, and agents as processes.
 
+mod agent;
+mod chromium;
 mod foreign;
+mod killed;
+mod plugin;
