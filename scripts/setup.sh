@@ -10,6 +10,18 @@ fail() {
     exit 1
 }
 
+# Runs a command for what it leaves behind; what it says is of interest only where it fails.
+quietly() {
+    local log
+    log=$(mktemp)
+    if ! "$@" >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+}
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 has_postgres() { has postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
@@ -23,6 +35,10 @@ fi
 if [[ $purpose == test ]]; then
     has_postgres || packages+=(postgresql)
     has psql || packages+=(postgresql-client)
+    # Agents that others wrote.
+    has node || packages+=(nodejs)
+    has npm || packages+=(npm)
+    has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 fi
 if [[ $purpose == bench ]]; then
     has rclone || packages+=(rclone)
@@ -39,17 +55,12 @@ install_packages() {
         fi
     fi
     echo "setup: installing $*"
-    local log
-    log=$(mktemp)
     if ! {
-        "${as_root[@]}" apt-get update -qq &&
-            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
-    } >"$log" 2>&1; then
-        tail -n 20 "$log" >&2
-        rm -f "$log"
+        quietly "${as_root[@]}" apt-get update -qq &&
+            quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    }; then
         fail "installing $* did not work; see the lines above"
     fi
-    rm -f "$log"
 }
 
 if ((${#packages[@]})); then
@@ -78,4 +89,33 @@ if [[ $purpose == bench ]]; then
         echo "setup: installing goosebit 0.2.12 into $peer"
         python3 -m venv "$peer" && "$peer/bin/pip" -q install goosebit==0.2.12 || fail "goosebit cannot be installed with pip"
     fi
+fi
+
+node_agent() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    cp "$2"/package.json "$2"/package-lock.json "$1"
+    quietly npm ci --prefix "$1" --no-audit --no-fund
+}
+
+python_agent() {
+    quietly python3 -m venv --clear "$1" &&
+        quietly "$1/bin/pip" install --disable-pip-version-check --requirement "$2/requirements.txt"
+}
+
+# The libraries of the agents in tests/agents, in the versions that are pinned there.
+agent() {
+    local language=$1 pinned=$2
+    local from=tests/agents/$language to=target/agents/$language
+    # Copied last: it tells that all before it is done.
+    cmp -s "$from/$pinned" "$to/installed" && return
+    echo "setup: installing the $language agent of the tests"
+    "${language}_agent" "$to" "$from" || fail "the $language agent cannot be installed into $to; see the lines above"
+    cp "$from/$pinned" "$to/installed"
+}
+
+if [[ $purpose == test ]]; then
+    cd "$(dirname "$0")/.."
+    agent node package-lock.json
+    agent python requirements.txt
 fi

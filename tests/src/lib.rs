@@ -2,6 +2,9 @@
 //!
 //! * [`server`]: a `syncline serve` of one's own, killed or stopped as the test likes
 //! * [`api`]: its HTTP API
+//! * [`devices`]: what it is asked about devices
+//! * [`agent`]: our agent on devices of a test
+//! * [`foreign`]: agents of others as processes; [`process`] is any process
 //! * [`postgres`]: a PostgreSQL of one's own
 //! * [`tree`]: folders with real files, and the question whether two of them are the same
 //! * [`programs`]: where the binaries and plugins under test are
@@ -14,8 +17,12 @@
     reason = "a failed helper is a failed test"
 )]
 
+pub mod agent;
 pub mod api;
+pub mod devices;
+pub mod foreign;
 pub mod postgres;
+pub mod process;
 pub mod programs;
 pub mod server;
 pub mod tree;

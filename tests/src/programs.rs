@@ -14,7 +14,7 @@ pub fn binary(name: &str) -> PathBuf {
     if folder.ends_with("deps") {
         folder.pop();
     }
-    built(folder.join(name), "make build, or cargo build -p syncline -p syncline-plugin-cli")
+    built(folder.join(name), "cargo build --workspace")
 }
 
 /// A plugin that comes with Syncline.
@@ -25,6 +25,11 @@ pub fn plugin(name: &str) -> Vec<u8> {
 /// A guest of tests/guests.
 pub fn guest(name: &str) -> Vec<u8> {
     read(&built(root().join("target/guests").join(name).with_extension("wasm"), "make guests"))
+}
+
+/// What agents of others need, as `scripts/setup.sh test` installs it.
+pub fn agent(path: &str) -> PathBuf {
+    built(root().join("target/agents").join(path), "scripts/setup.sh test")
 }
 
 fn built(path: PathBuf, how: &str) -> PathBuf {

@@ -13,6 +13,8 @@ use crate::{api::Api, programs};
 pub struct Options {
     /// URL of a database; the embedded one if absent.
     pub database: Option<String>,
+    /// Port to listen on; a free one if 0.
+    pub port: u16,
     /// More arguments of `syncline serve`.
     pub arguments: Vec<String>,
 }
@@ -42,7 +44,8 @@ impl Server {
     /// Starts a server that may refuse; answers what it said then.
     pub fn try_start(data: &Path, options: &Options) -> Result<Self, String> {
         let mut command = Command::new(programs::binary("syncline"));
-        command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]);
+        command.arg("serve").arg("--data").arg(data);
+        command.arg("--listen").arg(format!("127.0.0.1:{}", options.port));
         if let Some(url) = &options.database {
             command.args(["--database", url]);
         }
@@ -74,6 +77,12 @@ impl Server {
         let token =
             std::fs::read_to_string(self.data.join("admin.token")).expect("the first start left a token");
         Api::new(&self.url, token.trim())
+    }
+
+    /// Its port, for one that takes its place.
+    pub fn port(&self) -> u16 {
+        let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.expect("the address ends with a port")
     }
 
     /// SIGKILL, at once.

@@ -9,6 +9,7 @@
 
 mod architecture;
 mod copy;
+mod devices;
 mod guard;
 mod hostile;
 mod kill;

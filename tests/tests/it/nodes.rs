@@ -21,7 +21,7 @@ use crate::copy::Stage;
 
 fn options(postgres: &Postgres) -> Options {
     let arguments = ["--lease-seconds", "3"].map(str::to_owned).to_vec();
-    Options { database: Some(postgres.url()), arguments }
+    Options { database: Some(postgres.url()), arguments, ..Options::default() }
 }
 
 #[test]
@@ -258,7 +258,11 @@ fn a_node_that_wakes_while_another_does_its_run_is_in_nobodys_way() {
 #[test]
 fn a_node_that_stands_still_for_longer_than_its_lease_takes_its_own_run_up_again() {
     let stage = Stage::new(2);
-    let options = Options { arguments: ["--lease-seconds", "1"].map(str::to_owned).to_vec(), database: None };
+    let options = Options {
+        arguments: ["--lease-seconds", "1"].map(str::to_owned).to_vec(),
+        database: None,
+        ..Options::default()
+    };
     let server = Server::start_with(&stage.data(), &options);
     let api = server.api();
     let plugin = api.install(&programs::plugin("distribution-files"));
