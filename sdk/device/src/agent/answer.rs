@@ -46,7 +46,11 @@ impl Agent {
             Todo::Accepted => return self.accepted(transport),
             Todo::Apply(offer) => self.offered(&offer)?,
             Todo::Settings(offer) => return self.settings(&offer),
-            Todo::Look => self.start_work(),
+            Todo::Look => {
+                // What is said then is what is there, and not what was there at the last look.
+                self.looking = true;
+                self.start_work();
+            }
             Todo::Acknowledged { ids, report } => {
                 outbox::forget(&self.worker.state, &ids)?;
                 if report && self.work.is_none() {
@@ -242,6 +246,7 @@ impl Agent {
         done: Result<Done>,
         connection: &mut Connection,
     ) -> Result<Option<End>> {
+        self.looking = false;
         if let Ok(Done { drift: Some(drift), .. }) = &done {
             self.client.found(drift.clone());
             if let Some(message) = self.client.message()

@@ -96,6 +96,8 @@ pub struct Agent {
     /// Told by the server, to the millisecond: goes before the heartbeat interval.
     exact: bool,
     work: Option<JoinHandle<Result<Done>>>,
+    /// The server wants to know how the files are: nothing is said before they were looked at.
+    looking: bool,
     /// There is more to do once the work is done.
     again: bool,
     /// Syncs that the server asked for and that wait for the work.
@@ -136,6 +138,7 @@ impl Agent {
             period,
             exact: false,
             work: None,
+            looking: false,
             again: false,
             asked: Vec::new(),
             local: Vec::new(),
@@ -194,6 +197,7 @@ impl Agent {
             }
             Err(failure) => return Ok(End::Failed(failure)),
         };
+        self.looking = false;
         self.client.connected();
         self.client.describe(facts::description(&self.worker.config, self.client.instance()));
         self.waiting = None;
@@ -212,7 +216,9 @@ impl Agent {
             return Ok(end);
         }
         loop {
-            while let Some(message) = self.client.message() {
+            while !self.looking
+                && let Some(message) = self.client.message()
+            {
                 if let Some(end) = self.say(connection, message).await {
                     return Ok(end);
                 }

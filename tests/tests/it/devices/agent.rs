@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 use syncline_tests::{
     agent::Device,
-    api::Api,
+    api::{Api, eventually},
     devices::{application_of, text, time},
     process::Process,
     server::Server,
@@ -97,6 +97,8 @@ fn over_plain_http_a_sync_from_the_device_brings_what_waits() {
     let device = Device::new("");
     device.configure_first("transport = \"http\"\n");
     let site = Site::start(device);
+    // Its first contact is behind it, and the next one is an hour away.
+    eventually("the agent to work", || site.device.call(&["sync"]).status.success().then_some(()));
     site.api.add_policy("till", &json!({ "home": "a" }));
     let begun = site.api.post(&format!("/devices/{}/sync", site.id), &Value::Null).expect(202);
     assert_eq!(begun["counts"]["deferred"], 1);
@@ -155,7 +157,7 @@ fn a_document_that_fails_its_check_is_rolled_back_and_shown() {
         assert_eq!((device.till(), device.reloads()), (Some(json!({ "home": "good" })), 1));
         let delivery = &failed["delivery"];
         assert!(text(&delivery["error"]).contains("exit status: 3"), "{failed:#}");
-        assert_eq!((&failed["wanted_version"], &failed["held_version"]), (&json!(2), &json!(1)));
+        assert!(failed["held_version"].as_u64() < failed["wanted_version"].as_u64(), "{failed:#}");
         assert_eq!(delivered_at(&failed), delivered_at(&good));
         assert_eq!(device.status()["applications"][0]["state"], "failed");
         let refused = device.call(&["sync"]);
