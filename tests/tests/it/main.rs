@@ -9,6 +9,7 @@
 
 mod architecture;
 mod copy;
+mod device_commands;
 mod guard;
 mod hostile;
 mod kill;
