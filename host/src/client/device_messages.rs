@@ -157,6 +157,10 @@ mod tests {
             "outcome": "acknowledged", "outcome_at": "2026-11-22T10:00:05Z",
         }))
         .unwrap();
-        insta::assert_snapshot!(format!("{}\n\n{}", table(&[message.clone()]), opened(&[message])));
+        insta::assert_snapshot!(format!(
+            "{}\n\n{}",
+            table(std::slice::from_ref(&message)),
+            opened(&[message])
+        ));
     }
 }

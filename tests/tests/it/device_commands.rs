@@ -74,7 +74,7 @@ impl Desk {
     }
 
     /// The same desk, with a token of this role.
-    fn as_role(mut self, role: &str) -> Self {
+    fn into_role(mut self, role: &str) -> Self {
         let file = self.path(role);
         self.says(0, &["token", "add", role, "--role", role, "--output", text(&file)]);
         self.token = file;
@@ -329,7 +329,7 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
     let made = desk.json(&["enrolment-token", "add", "shop", "--group", "/", "--single-use"]);
     desk.says(0, &["enrolment-token", "revoke", made["id"].as_str().unwrap()]);
 
-    let viewer = desk.as_role("viewer");
+    let viewer = desk.into_role("viewer");
     assert!(viewer.says(0, &["device", "list"]).contains("till"));
     for words in [
         &["device", "sync", "till"][..],
