@@ -1,9 +1,14 @@
 //! Values on the command line that several commands share.
 
-use std::{fs, io::Read, time::Duration};
+use std::{
+    fs,
+    io::{self, Read},
+    time::Duration,
+};
 
 use jiff::{Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 use serde_json::Value;
+use syncline_domain::clock::{Clock, SystemClock};
 
 use crate::outcome::{CliError, Result};
 
@@ -39,6 +44,12 @@ pub fn seconds(text: &str) -> Result<u32, String> {
     u32::try_from(length.as_secs()).map_err(|_| format!("{text:?} is too long"))
 }
 
+/// The moment after this length of time.
+pub fn from_now(after: Duration) -> Result<Timestamp> {
+    let end = SystemClock.now().checked_add(after);
+    end.map_err(|error| CliError::usage(format!("--expires is too far: {error}")))
+}
+
 /// A moment: RFC 3339 (`2026-12-01T02:00:00Z`), with a zone (`2026-12-01T02:00[Europe/Lisbon]`), or a local time in `zone`.
 pub fn moment(text: &str, zone: &str) -> Result<Timestamp> {
     if let Ok(at) = text.parse::<Timestamp>() {
@@ -60,10 +71,13 @@ pub fn moment(text: &str, zone: &str) -> Result<Timestamp> {
     zone.to_timestamp(local).map_err(|error| CliError::usage(format!("{text:?}: {error}")))
 }
 
-/// JSON as it stands, or from `@FILE`.
+/// JSON as it stands, from `@FILE`, or from standard input for `-`.
 pub fn json(text: &str) -> Result<Value, String> {
     let read = match text.strip_prefix('@') {
         Some(file) => fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?,
+        None if text == "-" => {
+            io::read_to_string(io::stdin().lock()).map_err(|error| format!("standard input: {error}"))?
+        }
         None => text.to_owned(),
     };
     serde_json::from_str(&read).map_err(|error| format!("this is not JSON: {error}"))
@@ -82,7 +96,7 @@ pub fn read_file(path: &str) -> Result<Vec<u8>> {
     let cannot = |error| CliError::failed(format!("{path}: {error}"));
     if path == "-" {
         let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).map_err(cannot)?;
+        io::stdin().lock().read_to_end(&mut bytes).map_err(cannot)?;
         return Ok(bytes);
     }
     fs::read(path).map_err(cannot)

@@ -47,6 +47,33 @@ pub enum Command {
     /// Schedules: when syncs run by themselves
     #[command(subcommand)]
     Schedule(client::schedule::Action),
+    /// Devices: what they should hold and how far that is, synchronising them, messages
+    #[command(subcommand)]
+    Device(client::device::Action),
+    /// Groups: the tree in which devices and users sit
+    #[command(subcommand)]
+    Group(client::group::Action),
+    /// Applications: what is configured on devices
+    #[command(subcommand)]
+    Application(client::application::Action),
+    /// Policies: settings of an application, for a group, a selection or a device
+    #[command(subcommand)]
+    Policy(client::policy::Action),
+    /// Selections: saved queries over devices
+    #[command(subcommand)]
+    Selection(client::selection::Action),
+    /// Enrolment tokens: how devices get in
+    #[command(subcommand)]
+    EnrolmentToken(client::enrolment_token::Action),
+    /// Users of devices: subscriptions, activation codes, keys
+    #[command(subcommand)]
+    User(client::user::Action),
+    /// Tasks: actions that devices have configured, run at most once on each
+    #[command(subcommand)]
+    Task(client::task::Action),
+    /// The server's own synchronisation of devices
+    #[command(subcommand)]
+    Server(client::server::Action),
     /// The Event History
     #[command(subcommand)]
     Event(client::event::Action),
@@ -81,6 +108,15 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Sync(action) => client::sync::run(action, &client()?, out),
         Command::Run(action) => client::run::run(action, &client()?, out),
         Command::Schedule(action) => client::schedule::run(action, &client()?, out),
+        Command::Device(action) => client::device::run(action, &client()?, out),
+        Command::Group(action) => client::group::run(action, &client()?, out),
+        Command::Application(action) => client::application::run(action, &client()?, out),
+        Command::Policy(action) => client::policy::run(action, &client()?, out),
+        Command::Selection(action) => client::selection::run(action, &client()?, out),
+        Command::EnrolmentToken(action) => client::enrolment_token::run(action, &client()?, out),
+        Command::User(action) => client::user::run(action, &client()?, out),
+        Command::Task(action) => client::task::run(action, &client()?, out),
+        Command::Server(action) => client::server::run(action, &client()?, out),
         Command::Event(action) => client::event::run(action, &client()?, out),
         Command::Token(action) => client::token::run(action, &client()?, out),
         Command::Secret(action) => client::secret::run(action, &client()?, out),

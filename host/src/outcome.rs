@@ -13,7 +13,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the configuration makes no sense.
     Usage = 2,
-    /// The run did a part of its work.
+    /// The run did a part of its work, or some devices synchronised and some did not.
     Partial = 3,
     /// The run is held and waits for an administrator.
     Held = 4,
@@ -30,7 +30,7 @@ Exit codes:
   0  done; the run succeeded
   1  failed: the server refused, or the run failed, was lost, timed out or was skipped
   2  the command line or the configuration makes no sense
-  3  the run did a part of its work
+  3  the run did a part of its work, or not all devices synchronised
   4  the run is held and waits for an administrator
   5  the run was cancelled or rejected
   6  the server cannot be reached";

@@ -3,23 +3,38 @@
 //! Each noun has its `Action` (what can be asked), a `run` that asks it, and what its answers look like to people. To add
 //! a command: add it to the noun's `Action`, call the API through [`Client`], print with [`crate::output::Output`].
 
+mod device_messages;
+mod device_views;
+mod explanation;
 mod http;
 mod listing;
+mod named;
+mod once;
 mod policy_answers;
 mod progress;
 mod summary;
+mod sync_operation;
 
+pub mod application;
 pub mod collection;
+pub mod device;
+pub mod enrolment_token;
 pub mod event;
+pub mod group;
 pub mod node;
 pub mod offline;
 pub mod plugin;
+pub mod policy;
 pub mod run;
 pub mod schedule;
 pub mod secret;
+pub mod selection;
+pub mod server;
 pub mod store;
 pub mod sync;
+pub mod task;
 pub mod token;
+pub mod user;
 
 use std::{env, fs, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! Waiting for a run, with a bar for whoever looks.
+//! Waiting for what takes time, with a bar for whoever looks.
 
 use std::{
     thread,
@@ -6,6 +6,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::de::DeserializeOwned;
 use syncline_domain::{
     ids::RunId,
     run::{Run, RunState},
@@ -39,21 +40,58 @@ pub fn wait_and_show(client: &Client, out: Output, id: RunId, at_most: Option<Du
 
 /// Waits until a run is over or held.
 pub fn wait(client: &Client, out: Output, id: RunId, at_most: Option<Duration>) -> Result<(Answer, Run)> {
+    let ended = |run: &Run| run.state.is_final() || run.state == RunState::Held;
+    let late = |run: &Run, after: u64| {
+        let message = format!("run {id} is still {} after {after} s: it goes on", run.state);
+        CliError::failed(message).hint(format!("wait on with `syncline run wait {id}`"))
+    };
+    until(client, out, &format!("/api/v1/runs/{id}"), at_most, ended, seen, late)
+}
+
+fn seen(run: &Run) -> Seen {
+    let reason = run.reason.as_deref().filter(|_| run.state == RunState::Queued);
+    let text = match reason {
+        Some(reason) => format!("queued: {reason}"),
+        None => summary::progress(run),
+    };
+    Seen { done: run.progress.operations_done, total: run.progress.operations_total, text }
+}
+
+/// How far something is.
+#[derive(Debug)]
+pub struct Seen {
+    /// Done of it.
+    pub done: u64,
+    /// All of it.
+    pub total: u64,
+    /// In words.
+    pub text: String,
+}
+
+/// Looks at what stands at `path` until it has ended, at most for a time after which `late` tells how far it was.
+pub fn until<T: DeserializeOwned>(
+    client: &Client,
+    out: Output,
+    path: &str,
+    at_most: Option<Duration>,
+    ended: impl Fn(&T) -> bool,
+    seen: impl Fn(&T) -> Seen,
+    late: impl FnOnce(&T, u64) -> CliError,
+) -> Result<(Answer, T)> {
     let began = Instant::now();
     let bar = Bar::new(out);
     let mut pause = FIRST_LOOK;
     loop {
-        let answer = client.get(&format!("/api/v1/runs/{id}"))?;
-        let run: Run = answer.parse()?;
-        if run.state.is_final() || run.state == RunState::Held {
+        let answer = client.get(path)?;
+        let present: T = answer.parse()?;
+        if ended(&present) {
             bar.clear();
-            return Ok((answer, run));
+            return Ok((answer, present));
         }
-        bar.show(&run);
+        bar.show(&seen(&present));
         if let Some(limit) = at_most.filter(|limit| began.elapsed() >= *limit) {
             bar.clear();
-            let message = format!("run {id} is still {} after {} s: it goes on", run.state, limit.as_secs());
-            return Err(CliError::failed(message).hint(format!("wait on with `syncline run wait {id}`")));
+            return Err(late(&present, limit.as_secs()));
         }
         thread::sleep(pause);
         pause = (pause * 2).min(LATER_LOOKS);
@@ -67,16 +105,11 @@ impl Bar {
         Self(out.shows_progress().then(|| ProgressBar::new(0).with_style(style())))
     }
 
-    fn show(&self, run: &Run) {
+    fn show(&self, seen: &Seen) {
         let Some(bar) = &self.0 else { return };
-        bar.set_length(run.progress.operations_total.max(1));
-        bar.set_position(run.progress.operations_done);
-        let reason = run.reason.as_deref().filter(|_| run.state == RunState::Queued);
-        let text = match reason {
-            Some(reason) => format!("queued: {reason}"),
-            None => summary::progress(run),
-        };
-        bar.set_message(crate::output::plain(&text));
+        bar.set_length(seen.total.max(1));
+        bar.set_position(seen.done);
+        bar.set_message(crate::output::plain(&seen.text));
         bar.tick();
     }
 

@@ -1,21 +1,19 @@
 //! `syncline token`: who may do what.
 
-use std::{fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Subcommand, ValueEnum};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 use syncline_domain::{
     access::{Role, TokenRecord},
-    clock::{Clock, SystemClock},
     ids::TokenId,
 };
 
-use super::{Client, Paging};
+use super::{Client, Paging, once};
 use crate::{
     args,
-    outcome::{CliError, Exit, Result},
+    outcome::{Exit, Result},
     output::{Output, Rows, moment, moment_or},
 };
 
@@ -83,45 +81,11 @@ fn add(
     client: &Client,
     out: Output,
 ) -> Result<Exit> {
-    let expires_at = expires.map(|after| end(SystemClock.now(), after)).transpose()?;
     let mut body = json!({ "name": name, "role": role.role() });
-    if let Some(at) = expires_at {
-        body["expires_at"] = json!(at);
+    if let Some(after) = expires {
+        body["expires_at"] = json!(args::from_now(after)?);
     }
-    // Before the token is made: one that cannot be written down would be lost and go on to be valid.
-    let file = match &output {
-        None => None,
-        Some(path) => {
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            Some(file.map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?)
-        }
-    };
-    let answer = client.post(PATH, &body).inspect_err(|_| discard(output.as_ref()))?;
-    let made: Made = answer.parse()?;
-    match (file, output) {
-        (Some(mut file), Some(path)) => {
-            let written = writeln!(file, "{}", made.token).and_then(|()| file.sync_all());
-            written.map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
-            out.done(format!("The token is in {}.", path.display()))
-        }
-        _ if out.is_json() => out.show(&answer, |_: &Made| String::new()),
-        _ => {
-            out.line(&made.token)?;
-            out.note("This is the only time it is shown.");
-            Ok(Exit::Ok)
-        }
-    }
-}
-
-fn discard(file: Option<&PathBuf>) {
-    if let Some(file) = file {
-        // It is empty, and the error that is reported says what went wrong.
-        let _ = std::fs::remove_file(file);
-    }
-}
-
-fn end(now: Timestamp, after: Duration) -> Result<Timestamp> {
-    now.checked_add(after).map_err(|error| CliError::usage(format!("--expires is too far: {error}")))
+    once::give_out(out, output, "The token", || client.post(PATH, &body), |made: Made| made.token)
 }
 
 impl Allowed {

@@ -9,6 +9,7 @@
 
 mod architecture;
 mod copy;
+mod device_commands;
 mod devices;
 mod guard;
 mod hostile;

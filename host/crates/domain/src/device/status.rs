@@ -361,5 +361,7 @@ mod tests {
             assert!(text.contains(&format!("`{word}`")), "{word}");
         }
         assert!(text.contains("| red, with a mark | `failed` |"));
+        let written = include_str!("../../../../../docs/devices.md");
+        assert!(written.contains(&text), "docs/devices.md has other tables of colours than these:\n{text}");
     }
 }

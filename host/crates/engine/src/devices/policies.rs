@@ -1,6 +1,7 @@
 //! Policies: made, changed, rolled back, removed; each change is published.
 
 use syncline_domain::{
+    Name,
     device::{
         Publication,
         policy::{Place, Policy, PolicySpec},
@@ -95,6 +96,17 @@ impl Engine {
             other => other?,
         };
         check_settings(application.spec.schema.as_ref(), &spec.settings, "policy-settings")?;
+        if let Place::Selection { name, .. } = &spec.place {
+            let selection = match self.db().selection(name).await.map_err(Error::from) {
+                Err(Error::NotFound { name, .. }) => {
+                    return Err(bad(format!("there is no selection {name:?}: save it first")));
+                }
+                other => other?,
+            };
+            if !selection.condition.is_stable() {
+                return Err(bad(unstable(name)));
+            }
+        }
         if let Place::Device(id) = &spec.place {
             let device = self.db().device(*id).await?;
             if device.never_came() && device.enrolled_at.is_none() {
@@ -107,6 +119,14 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Why no policy holds on a selection.
+pub(super) fn unstable(name: &Name) -> String {
+    format!(
+        "selection {name} asks for what policies themselves or time change (deliveries, status, contact): a policy can hold on \
+         facts and groups alone"
+    )
 }
 
 fn event(kind: &str, actor: &str, what: &str, application: &str) -> NewEvent {

@@ -6,6 +6,7 @@ use syncline_domain::{
     Name,
     device::{
         Delivery, Device, DeviceState, Publication,
+        policy::Place,
         selection::{Condition, DeviceView, Selection},
     },
     event::NewEvent,
@@ -13,7 +14,7 @@ use syncline_domain::{
 };
 use syncline_store::{DeliveryKey, DeviceFilter, Page};
 
-use crate::{Engine, Result};
+use crate::{Engine, Error, Result};
 
 impl Engine {
     /// Saves a selection.
@@ -38,6 +39,9 @@ impl Engine {
         actor: &str,
     ) -> Result<Selection> {
         let mut selection = self.db().selection(name).await?;
+        if !condition.is_stable() && self.holds_policies(name).await? {
+            return Err(Error::conflict("selection-unstable", super::policies::unstable(name)));
+        }
         selection.condition = condition;
         selection.description = description;
         selection.revision = revision.unwrap_or(selection.revision);
@@ -45,6 +49,13 @@ impl Engine {
         let changed = self.db().update_selection(&selection, event).await?;
         self.publish_change(Publication::default(), actor).await?;
         Ok(changed)
+    }
+
+    /// Whether a policy holds on a selection.
+    async fn holds_policies(&self, name: &Name) -> Result<bool> {
+        let policies = self.db().policies(None).await?;
+        let on_it = |place: &Place| matches!(place, Place::Selection { name: one, .. } if one == name);
+        Ok(policies.iter().any(|policy| on_it(&policy.spec.place)))
     }
 
     /// Removes a selection. Refused while policies hold on it.
