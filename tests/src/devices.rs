@@ -55,12 +55,10 @@ impl Api {
     #[track_caller]
     pub fn device_when(&self, id: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/devices/{id}");
-        let mut last = Value::Null;
-        let found = eventually(&format!("{what} of device {id}"), || {
-            last = self.get(&path);
-            wanted(&last).then(|| last.clone())
-        });
-        found
+        eventually(&format!("{what} of device {id}"), || {
+            let device = self.get(&path);
+            wanted(&device).then_some(device)
+        })
     }
 
     /// The device, once it holds what it should and is green; `version` is the one that it should hold at least.
