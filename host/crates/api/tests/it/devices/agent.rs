@@ -134,6 +134,9 @@ pub fn items(answer: &ServerToAgent) -> Items {
 /// What the items in an answer say, but for when to come back.
 #[track_caller]
 pub fn bodies(answer: &ServerToAgent) -> Vec<items::Body> {
+    if answer.custom_message.is_none() {
+        return Vec::new();
+    }
     let all = items(answer).items.into_iter().filter_map(|item| item.body);
     all.filter(|body| !matches!(body, items::Body::NextContact(_))).collect()
 }
