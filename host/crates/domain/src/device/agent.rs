@@ -2,26 +2,18 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 /// The application that stands for the agent.
 pub const APPLICATION: &str = "syncline-agent";
 
 /// Longest period between two contacts, in minutes: 31 days.
-const MOST_MINUTES: u32 = 31 * 24 * 60;
-
-#[derive(Deserialize)]
-struct Settings {
-    /// Minutes from one contact to the next.
-    background_update_check_period: Option<u32>,
-}
+const MOST_MINUTES: u64 = 31 * 24 * 60;
 
 /// How often a device comes by the document of [`APPLICATION`]: its `background_update_check_period`, in minutes, from 1 to
 /// 44,640. `None` where it says nothing of the kind, or something else.
 pub fn period(document: &[u8]) -> Option<Duration> {
-    let settings: Settings = serde_json::from_slice(document).ok()?;
-    let minutes = settings.background_update_check_period?;
-    (1..=MOST_MINUTES).contains(&minutes).then(|| Duration::from_secs(u64::from(minutes) * 60))
+    let settings: serde_json::Value = serde_json::from_slice(document).ok()?;
+    let minutes = settings.get("background_update_check_period")?.as_u64()?;
+    (1..=MOST_MINUTES).contains(&minutes).then(|| Duration::from_secs(minutes * 60))
 }
 
 #[cfg(test)]
