@@ -35,10 +35,11 @@ fi
 if [[ $purpose == test ]]; then
     has_postgres || packages+=(postgresql)
     has psql || packages+=(postgresql-client)
-    # Agents that others wrote.
+    # Agents that others wrote, and a program to be kept at a policy.
     has node || packages+=(nodejs)
     has npm || packages+=(npm)
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+    has chromium || packages+=(chromium)
 fi
 if [[ $purpose == bench ]]; then
     has rclone || packages+=(rclone)

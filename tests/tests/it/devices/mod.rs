@@ -1,5 +1,6 @@
 //! Devices: the real server, and agents as processes.
 
 mod agent;
+mod chromium;
 mod foreign;
 mod killed;
