@@ -4,3 +4,4 @@ mod agent;
 mod chromium;
 mod foreign;
 mod killed;
+mod plugin;
