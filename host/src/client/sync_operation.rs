@@ -108,8 +108,11 @@ fn tell_of(outcomes: &[SyncOutcome], operation: &SyncOperation, client: &Client,
     Ok(())
 }
 
-/// Done if every device synchronised, a part if some did, failed if none did.
+/// Done if every device synchronised, a part if some did, failed if none did or the server's own did not go well.
 fn exit(operation: &SyncOperation) -> Exit {
+    if operation.failure.is_some() {
+        return Exit::Failed;
+    }
     let counts = &operation.counts;
     match counts.woken + counts.deferred + counts.failed {
         0 => Exit::Ok,
@@ -143,7 +146,8 @@ fn details(operation: &SyncOperation) -> String {
         ("asked by", operation.actor.clone()),
         ("begun", moment(operation.created_at)),
         ("ended", moment_or(operation.finished_at, "")),
-        ("devices", counts(operation)),
+        (if operation.scope == SyncScope::Server { "state" } else { "devices" }, counts(operation)),
+        ("failure", operation.failure.clone().unwrap_or_default()),
     ])
 }
 
@@ -195,6 +199,9 @@ mod tests {
         ] {
             assert_eq!(exit(&operation(&counts, true)), code, "{counts}");
         }
+        let none = json!({"woken": 0, "deferred": 0, "synchronised": 0, "failed": 0});
+        let failed = SyncOperation { failure: Some("its run failed".to_owned()), ..operation(&none, true) };
+        assert_eq!(exit(&failed), Exit::Failed);
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub use devices::{
     list::DeviceFilter,
     messages::NewMessage,
     news::{DeviceNews, Nodes},
+    operations::ConcludedSyncs,
     policies::PolicyChange,
     presence::{Contact, LastSequence},
     tasks::{NewTask, TaskAnswer},

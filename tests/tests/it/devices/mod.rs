@@ -4,4 +4,6 @@ mod agent;
 mod chromium;
 mod foreign;
 mod killed;
+mod nodes;
 mod plugin;
+mod users;

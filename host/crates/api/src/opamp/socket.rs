@@ -81,7 +81,8 @@ impl Talk {
         let wake = self.device.as_ref().map(|(connection, _)| connection.wake());
         tokio::select! {
             received = socket.recv() => match received {
-                Some(Ok(Message::Binary(frame))) => self.answer(socket, &frame).await,
+                // On the heap, so that a connection at rest does not hold the room that answering takes.
+                Some(Ok(Message::Binary(frame))) => Box::pin(self.answer(socket, &frame)).await,
                 Some(Ok(Message::Text(_))) => {
                     Err(End { code: close_code::UNSUPPORTED, why: "messages are binary" })
                 }
@@ -89,7 +90,7 @@ impl Talk {
                 Some(Ok(Message::Close(_))) | None => Err(GONE),
                 Some(Err(_)) => Err(End { code: CLOSE_TOO_LARGE, why: "the message cannot be read, or is too large" }),
             },
-            full = woken(wake) => self.speak(socket, full).await,
+            full = woken(wake) => Box::pin(self.speak(socket, full)).await,
             () = self.api.options.stopping.cancelled() => {
                 Err(End { code: close_code::AWAY, why: "the server is stopping" })
             }

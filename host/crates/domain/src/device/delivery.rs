@@ -118,8 +118,10 @@ pub const MAX_OFFERS: u32 = 5;
 pub struct Delivery {
     /// What it should hold.
     pub wanted: Wanted,
-    /// The version of what it should hold: rises with each publishing.
+    /// The version of what it should hold: rises where the document is another, or stands on other policies.
     pub wanted_version: u64,
+    /// What that version stands on: a digest of the policies in force, with their versions. `None` if that is not known.
+    pub basis: Option<String>,
     /// What it holds, as far as known.
     pub held: Option<DocumentDigest>,
     /// The version that `held` was, if it was one of ours.
@@ -150,6 +152,8 @@ pub enum Observation {
         digest: DocumentDigest,
         /// Its version.
         version: u64,
+        /// What that stands on; see [`Delivery::basis`].
+        basis: Option<String>,
     },
     /// The application is withdrawn from the device.
     Withdraw {
@@ -200,6 +204,7 @@ impl Delivery {
         Self {
             wanted: Wanted::Withdrawn,
             wanted_version: 0,
+            basis: None,
             held: None,
             held_version: None,
             state: DeliveryState::Verified,
@@ -236,8 +241,10 @@ pub fn step(
 ) -> Delivery {
     let mut walk = Walk { next: delivery.clone(), now, deadlines };
     match observation {
-        Observation::Wanted { digest, version } => walk.wanted(Wanted::Document(digest.clone()), *version),
-        Observation::Withdraw { version } => walk.wanted(Wanted::Withdrawn, *version),
+        Observation::Wanted { digest, version, basis } => {
+            walk.wanted(Wanted::Document(digest.clone()), *version, basis.as_deref());
+        }
+        Observation::Withdraw { version } => walk.wanted(Wanted::Withdrawn, *version, None),
         Observation::Offered => walk.offered(),
         Observation::Reported { status, digest, message } => {
             walk.reported(*status, digest.as_ref(), message.as_deref());
@@ -274,11 +281,14 @@ impl Walk<'_> {
         }
     }
 
-    fn wanted(&mut self, wanted: Wanted, version: u64) {
-        // Publishing twice is publishing once; an older publishing that comes late is over.
-        if version < self.next.wanted_version
-            || (version == self.next.wanted_version && wanted == self.next.wanted)
-        {
+    fn wanted(&mut self, wanted: Wanted, version: u64, basis: Option<&str>) {
+        // An older publishing that comes late is over.
+        if version < self.next.wanted_version {
+            return;
+        }
+        self.next.basis = basis.map(str::to_owned);
+        // Publishing twice is publishing once.
+        if version == self.next.wanted_version && wanted == self.next.wanted {
             return;
         }
         let state = self.next.state;

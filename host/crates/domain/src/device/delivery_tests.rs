@@ -25,7 +25,7 @@ fn end(observations: &[Observation]) -> Delivery {
 }
 
 fn wanted(one: u8, version: u64) -> Observation {
-    Observation::Wanted { digest: digest(one), version }
+    Observation::Wanted { digest: digest(one), version, basis: Some(format!("basis of {version}")) }
 }
 
 fn reported(status: ReportStatus, one: u8) -> Observation {

@@ -44,11 +44,11 @@ impl SyncScope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum SyncOutcome {
-    /// It is connected and was told.
+    /// It was asked to report everything that it is and has, and is waited for.
     Woken,
     /// It is not connected: it synchronises at its next contact.
     Deferred,
-    /// It was in contact after the request, and nothing is outstanding. An end.
+    /// It was in contact after the request, has reported everything, and nothing is outstanding. An end.
     Synchronised,
     /// It did not, and why. An end.
     Failed,
@@ -103,6 +103,9 @@ pub struct SyncOperation {
     pub created_at: Timestamp,
     /// When the last device came to an end; absent while it is under way.
     pub finished_at: Option<Timestamp>,
+    /// Why it did not go well, where that is not the devices' own: of a synchronisation of the server.
+    #[serde(default)]
+    pub failure: Option<String>,
     /// How many devices stand where.
     pub counts: SyncCounts,
 }

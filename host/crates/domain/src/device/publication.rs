@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::GroupPath;
-use crate::{
-    Name,
-    ids::{DeviceId, PolicyId},
-};
+use crate::{Name, ids::DeviceId};
 
 /// Whom something is published for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +26,6 @@ pub struct Publication {
     pub scope: Scope,
     /// Only this application.
     pub application: Option<Name>,
-    /// A policy with a new version: a new version of the document too, though it may be the same.
-    pub renewed: Option<PolicyId>,
 }
 
 impl Publication {

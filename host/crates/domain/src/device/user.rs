@@ -66,6 +66,9 @@ pub struct User {
     pub device_synced_at: Option<Timestamp>,
     /// What failed since.
     pub failure: Option<String>,
+    /// Since when something fails.
+    #[serde(default)]
+    pub failed_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Counts changes; the `ETag` of the API.
@@ -122,6 +125,7 @@ impl User {
             "issued" => subscription.map_or(self.created_at, |one| one.issued_at),
             "sent" => self.server_synced_at.unwrap_or(self.changed_at),
             "in-sync" | "own-keys" => self.device_synced_at.unwrap_or(self.changed_at),
+            "failed" => self.failed_at.unwrap_or(self.changed_at),
             _ => self.changed_at,
         };
         let mut status = row.status(since);

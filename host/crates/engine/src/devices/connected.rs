@@ -113,8 +113,25 @@ impl Engine {
         }
     }
 
-    /// The same, on this node alone.
-    pub(super) fn wake_here(&self, devices: &[DeviceId], full: bool) {
+    /// Another node says that there may be something to tell these devices, or all.
+    pub(super) async fn wake_for_others(&self, devices: Option<Vec<DeviceId>>, full: bool) {
+        let connected = match devices {
+            None => {
+                self.wake_all_here(full);
+                self.inner.devices.connected.by_device.lock().keys().copied().collect()
+            }
+            Some(devices) => {
+                self.wake_here(&devices, full);
+                devices.into_iter().filter(|device| self.is_connected(*device)).collect::<Vec<_>>()
+            }
+        };
+        if full && let Err(error) = self.db().devices_woken(&connected).await {
+            tracing::error!(%error, "It could not be written down that devices were woken; they are all the same");
+        }
+    }
+
+    /// The same as [`Engine::wake_devices`], on this node alone.
+    fn wake_here(&self, devices: &[DeviceId], full: bool) {
         self.inner.devices.quiet.forget(devices.iter().copied());
         let all = self.inner.devices.connected.by_device.lock();
         for (_, wake) in devices.iter().filter_map(|device| all.get(device)).flatten() {

@@ -73,11 +73,8 @@ impl Engine {
 
     async fn publish_policy(&self, policy: &Policy, actor: &str) -> Result<()> {
         // Wherever it held before: a change of its place is one of both places.
-        let what = Publication {
-            application: Some(policy.spec.application.clone()),
-            renewed: Some(policy.id),
-            ..Publication::default()
-        };
+        let what =
+            Publication { application: Some(policy.spec.application.clone()), ..Publication::default() };
         self.publish_change(what, actor).await
     }
 

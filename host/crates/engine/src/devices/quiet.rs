@@ -169,10 +169,7 @@ impl Engine {
                     quiet.open();
                     loop {
                         match nodes.next().await {
-                            Ok(Some(news)) => match news.devices {
-                                Some(devices) => self.wake_here(&devices, news.full),
-                                None => self.wake_all_here(news.full),
-                            },
+                            Ok(Some(news)) => self.wake_for_others(news.devices, news.full).await,
                             Ok(None) => self.wake_all_here(false),
                             Err(error) => {
                                 tracing::warn!(%error, "What other nodes say of devices cannot be heard");

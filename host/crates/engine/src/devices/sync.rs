@@ -83,7 +83,7 @@ impl Engine {
             ),
             DeviceState::Enrolled => (
                 SyncOutcome::Deferred,
-                Some("it is not connected: it synchronises at its next contact".to_owned()),
+                Some("it is not connected to this node: it synchronises at its next contact".to_owned()),
             ),
         }
     }
@@ -101,15 +101,15 @@ impl Engine {
     }
 
     async fn run_server_sync(&self, id: SyncOperationId, actor: &str) {
-        let how = match self.sync_server(Trigger::Manual, actor).await {
-            Ok(true) => "the server's synchronisation has ended",
-            Ok(false) => "the server's synchronisation has ended, and its runs did not all succeed: see them",
+        let failure = match self.sync_server(Trigger::Manual, actor).await {
+            Ok(true) => None,
+            Ok(false) => Some("not all of its runs succeeded: look at the runs of the plugins' syncs"),
             Err(error) => {
                 tracing::error!(%error, "A forced synchronisation of the server failed");
-                "the server's synchronisation failed by a fault of the server: see its log"
+                Some("it failed by a fault of the server: see its log")
             }
         };
-        if let Err(error) = self.db().finish_sync_operation(id, how).await {
+        if let Err(error) = self.db().finish_server_sync(id, failure).await {
             tracing::error!(%error, operation = %id, "The end of a synchronisation could not be written");
         }
     }

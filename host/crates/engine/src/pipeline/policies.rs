@@ -151,8 +151,8 @@ impl Difference {
                 part.failure.get_or_insert_with(|| failure.clone());
                 return;
             }
-            Becomes::Wanted(Wanted::Withdrawn, _) => part.counts.removed += 1,
-            Becomes::Wanted(Wanted::Document(_), _) => {
+            Becomes::Wanted(Wanted::Withdrawn, ..) => part.counts.removed += 1,
+            Becomes::Wanted(Wanted::Document(_), ..) => {
                 part.declared += 1;
                 part.counts.bytes += size;
                 let slot = if had { &mut part.counts.updated } else { &mut part.counts.copied };
@@ -206,8 +206,8 @@ fn operation(change: &Change, state: OperationState) -> Result<Option<Operation>
     let Change { key, before, size, becomes } = change;
     let (kind, digest, failure) = match becomes {
         Becomes::Unchanged => return Ok(None),
-        Becomes::Wanted(Wanted::Withdrawn, _) => (OperationKind::Remove, None, None),
-        Becomes::Wanted(Wanted::Document(digest), _) => {
+        Becomes::Wanted(Wanted::Withdrawn, ..) => (OperationKind::Remove, None, None),
+        Becomes::Wanted(Wanted::Document(digest), ..) => {
             let had = matches!(before, Some(Wanted::Document(_)));
             let kind = if had { OperationKind::Update } else { OperationKind::Copy };
             (kind, Some(digest.to_string()), None)

@@ -24,7 +24,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "device, application, wanted, wanted_version, held, held_version, state, since, offers, attempt, deadline, \
+        "device, application, wanted, wanted_version, basis, held, held_version, state, since, offers, attempt, deadline, \
          delivered_at, error"
     };
 }
@@ -219,6 +219,7 @@ async fn write(tx: &mut Tx, changed: &[(DeliveryKey, Delivery)]) -> Result<()> {
     let query = sql("UPDATE deliveries SET
             wanted = item.value ->> 'wanted',
             wanted_version = CAST(item.value ->> 'wanted_version' AS BIGINT),
+            basis = item.value ->> 'basis',
             held = item.value ->> 'held',
             held_version = CAST(item.value ->> 'held_version' AS BIGINT),
             state = item.value ->> 'state',
@@ -249,6 +250,7 @@ fn row_json((key, delivery): &(DeliveryKey, Delivery)) -> serde_json::Value {
         "application": key.application,
         "wanted": delivery.wanted.digest(),
         "wanted_version": delivery.wanted_version,
+        "basis": delivery.basis,
         "held": delivery.held,
         "held_version": delivery.held_version,
         "state": delivery.state,
@@ -272,6 +274,7 @@ fn parse(row: &Row) -> Result<(DeliveryKey, Delivery)> {
     let delivery = Delivery {
         wanted: row.parse_opt("wanted")?.map_or(Wanted::Withdrawn, Wanted::Document),
         wanted_version: row.unsigned("wanted_version")?,
+        basis: row.get("basis")?,
         held: row.parse_opt("held")?,
         held_version: row.unsigned_opt("held_version")?,
         state: row.word("state")?,

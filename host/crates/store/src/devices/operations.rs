@@ -1,6 +1,7 @@
 //! Forced synchronisation: one operation, and how far each of its devices is.
 
 use jiff::Timestamp;
+use serde_json::json;
 use syncline_domain::{
     device::operation::{SyncCounts, SyncOperation, SyncOutcome, SyncScope, SyncedDevice},
     event::NewEvent,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Operations with the counts of their devices; the rest of the statement follows.
-const SELECT: &str = "SELECT id, scope, actor, created_at, finished_at,
+const SELECT: &str = "SELECT id, scope, actor, created_at, finished_at, failure,
     (SELECT COUNT(*) FROM sync_operation_devices WHERE operation = id AND outcome = 'woken') AS woken,
     (SELECT COUNT(*) FROM sync_operation_devices WHERE operation = id AND outcome = 'deferred') AS deferred,
     (SELECT COUNT(*) FROM sync_operation_devices WHERE operation = id AND outcome = 'synchronised')
@@ -27,10 +28,19 @@ const SELECT: &str = "SELECT id, scope, actor, created_at, finished_at,
 /// Devices in one statement.
 const BATCH: usize = 10_000;
 
+/// What a contact did to the operations that wait for its device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConcludedSyncs {
+    /// They are over for this device.
+    pub ended: Vec<SyncOperationId>,
+    /// The device is to be asked to report everything; its next contact ends the others.
+    pub asked: bool,
+}
+
 impl Db {
     /// Begins a forced synchronisation of these devices, each with what became of telling it. A repeat while one of the same
     /// scope is under way gives that one, and false. The server's own has no devices, and ends with
-    /// [`Db::finish_sync_operation`]; one of devices ends when all of them have.
+    /// [`Db::finish_server_sync`]; one of devices ends when all of them have.
     pub async fn begin_sync_operation(
         &self,
         scope: &SyncScope,
@@ -84,27 +94,58 @@ impl Db {
         Ok(changed)
     }
 
-    /// A device was in contact: sets what became of it in all operations that were begun at or before `asked_before` and wait for
-    /// it. Gives these operations.
+    /// A device was in contact, and nothing is outstanding. Ends the operations that were begun at or before `asked_before`, wait
+    /// for it, and have it report everything: it did so just now (`whole`), or was asked to before. Of the others it is to be
+    /// asked now.
     pub async fn conclude_syncs_of(
         &self,
         device: DeviceId,
         asked_before: Timestamp,
-        outcome: SyncOutcome,
-        reason: Option<&str>,
-    ) -> Result<Vec<SyncOperationId>> {
-        let waiting =
-            sql("SELECT operation FROM sync_operation_devices JOIN sync_operations ON id = operation
-            WHERE device = $1 AND outcome IN ('woken', 'deferred') AND created_at <= $2 ORDER BY operation");
+        (outcome, reason): (SyncOutcome, Option<&str>),
+        whole: bool,
+    ) -> Result<ConcludedSyncs> {
+        let waiting = sql(
+            "SELECT operation, outcome FROM sync_operation_devices JOIN sync_operations ON id = operation
+            WHERE device = $1 AND outcome IN ('woken', 'deferred') AND created_at <= $2 ORDER BY operation",
+        );
         let rows = waiting.bind(device).bind(asked_before).rows(&mut self.read().await?).await?;
-        let id = |row: &Row| row.of("sync_operation_devices", "operation").parse("operation");
-        let ids = rows.iter().map(id).collect::<Result<Vec<SyncOperationId>>>()?;
-        let reason = reason.map(str::to_owned);
-        let one = SyncedDevice { device, outcome, reason, at: self.now() };
-        for id in &ids {
-            self.set_sync_outcomes(*id, std::slice::from_ref(&one)).await?;
+        let end = SyncedDevice { device, outcome, reason: reason.map(str::to_owned), at: self.now() };
+        let why = "it was asked to report everything".to_owned();
+        let ask = SyncedDevice { outcome: SyncOutcome::Woken, reason: Some(why), ..end.clone() };
+        let mut concluded = ConcludedSyncs::default();
+        for row in &rows {
+            let row = row.of("sync_operation_devices", "operation");
+            let (id, stands): (SyncOperationId, SyncOutcome) =
+                (row.parse("operation")?, row.word("outcome")?);
+            let ends = whole || stands == SyncOutcome::Woken;
+            self.set_sync_outcomes(id, std::slice::from_ref(if ends { &end } else { &ask })).await?;
+            if ends { concluded.ended.push(id) } else { concluded.asked = true }
         }
-        Ok(ids)
+        Ok(concluded)
+    }
+
+    /// These devices are connected to this node and were asked to report everything, in whatever operations wait for them.
+    pub async fn devices_woken(&self, devices: &[DeviceId]) -> Result<()> {
+        for batch in devices.chunks(BATCH) {
+            let ids: Vec<_> = batch.iter().map(|id| json!({ "id": id })).collect();
+            let query = sql("UPDATE sync_operation_devices SET outcome = 'woken', reason = NULL, at = $2
+                WHERE outcome = 'deferred' AND device IN (SELECT item.value ->> 'id' FROM {each})");
+            query.bind_json(&ids).bind(self.now()).execute(&mut self.write_once().await?).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the server's own synchronisation; `failure`: why it did not go well.
+    pub async fn finish_server_sync(
+        &self,
+        id: SyncOperationId,
+        failure: Option<&str>,
+    ) -> Result<SyncOperation> {
+        let query = sql("UPDATE sync_operations SET finished_at = $2, failure = $3
+            WHERE id = $1 AND finished_at IS NULL");
+        let query = query.bind(id).bind(self.now()).bind(failure);
+        query.execute(&mut self.write_once().await?).await?;
+        self.sync_operation(id).await
     }
 
     /// Ends an operation: what has not come to an end by now has failed, and why.
@@ -195,6 +236,7 @@ fn parse(row: &Row) -> Result<SyncOperation> {
         actor: row.get("actor")?,
         created_at: row.time("created_at")?,
         finished_at: row.time_opt("finished_at")?,
+        failure: row.get("failure")?,
         counts: SyncCounts {
             woken: row.unsigned("woken")?,
             deferred: row.unsigned("deferred")?,

@@ -24,7 +24,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, name, display_name, group_path, key_sets, subscription, issued_at, subscription_expires_at, device, \
-         activated_at, changed_at, server_synced_at, device_synced_at, failure, created_at, revision"
+         activated_at, changed_at, server_synced_at, device_synced_at, failure, failed_at, created_at, revision"
     };
 }
 
@@ -148,10 +148,12 @@ impl Db {
                     AND (device_synced_at IS NULL OR device_synced_at < server_synced_at)))")
             .bind(device)
             .bind(at),
-            Some(why) => sql("UPDATE users SET failure = $2 WHERE device = $1
-                AND (failure IS NULL OR failure <> $2)")
+            Some(why) => sql("UPDATE users SET failure = $2,
+                    failed_at = CASE WHEN failure IS NULL THEN $3 ELSE failed_at END
+                WHERE device = $1 AND (failure IS NULL OR failure <> $2)")
             .bind(device)
-            .bind(why),
+            .bind(why)
+            .bind(self.now()),
         };
         query.execute(&mut self.write_once().await?).await
     }
@@ -196,6 +198,7 @@ fn parse(row: &Row) -> Result<User> {
             expires_at: row.time_opt("subscription_expires_at")?,
         }),
     };
+    let failure: Option<String> = row.get("failure")?;
     Ok(User {
         id: row.parse("id")?,
         name: row.get("name")?,
@@ -208,7 +211,8 @@ fn parse(row: &Row) -> Result<User> {
         changed_at: row.time("changed_at")?,
         server_synced_at: row.time_opt("server_synced_at")?,
         device_synced_at: row.time_opt("device_synced_at")?,
-        failure: row.get("failure")?,
+        failed_at: row.time_opt("failed_at")?.filter(|_| failure.is_some()),
+        failure,
         created_at: row.time("created_at")?,
         revision: row.get("revision")?,
     })

@@ -28,7 +28,11 @@ fn seen(device: DeviceId, application: &str, observation: Observation) -> Seen {
 }
 
 fn wanted(device: DeviceId, text: &str, version: u64) -> Seen {
-    seen(device, "app", Observation::Wanted { digest: digest(text), version })
+    seen(
+        device,
+        "app",
+        Observation::Wanted { digest: digest(text), version, basis: Some("policies".to_owned()) },
+    )
 }
 
 async fn observe(db: &Db, all: &[Seen]) -> Vec<DeliveryState> {
@@ -188,7 +192,8 @@ both_engines! {
         assert_eq!(db.add_document("application/json", b"{}").await.unwrap(), used);
         let unused = db.add_document("text/plain", b"x").await.unwrap();
         assert_eq!(db.document(&unused).await.unwrap().body, b"x");
-        observe(&db, &[seen(device, "app", Observation::Wanted { digest: used.clone(), version: 1 })]).await;
+        let published = Observation::Wanted { digest: used.clone(), version: 1, basis: None };
+        observe(&db, &[seen(device, "app", published)]).await;
         assert_eq!(db.prune_documents(lab.now()).await.unwrap(), 0);
         lab.pass(Duration::from_secs(1));
         assert_eq!(db.prune_documents(lab.now()).await.unwrap(), 1);

@@ -13,7 +13,9 @@ use syncline_domain::{
     },
     ids::{DeviceId, MessageId},
 };
-use syncline_store::{Db, Error, NewActivation, NewMessage, NewTask, NewUser, Page, TaskAnswer, UserFilter};
+use syncline_store::{
+    ConcludedSyncs, Db, Error, NewActivation, NewMessage, NewTask, NewUser, Page, TaskAnswer, UserFilter,
+};
 
 use crate::{
     devices::{add_groups, enrolled, group, register},
@@ -68,9 +70,15 @@ both_engines! {
 
         // A contact from before the request says nothing of it.
         let before = lab.now() - Duration::from_secs(1);
-        assert_eq!(db.conclude_syncs_of(first, before, SyncOutcome::Synchronised, None).await.unwrap(), []);
-        let ended = db.conclude_syncs_of(first, lab.now(), SyncOutcome::Synchronised, None).await.unwrap();
-        assert_eq!(ended, [operation.id]);
+        let end = (SyncOutcome::Synchronised, None);
+        assert_eq!(db.conclude_syncs_of(first, before, end, true).await.unwrap(), ConcludedSyncs::default());
+        let ended = db.conclude_syncs_of(first, lab.now(), end, false).await.unwrap();
+        assert_eq!(ended, ConcludedSyncs { ended: vec![operation.id], asked: false });
+        // It was not asked to report everything yet.
+        let asked = db.conclude_syncs_of(second, lab.now(), end, false).await.unwrap();
+        assert_eq!(asked, ConcludedSyncs { ended: Vec::new(), asked: true });
+        let counts = db.sync_operation(operation.id).await.unwrap().counts;
+        assert_eq!((counts.woken, counts.deferred, counts.synchronised), (1, 0, 1));
         let failed = SyncedDevice { reason: Some("no answer".to_owned()), ..synced(&lab, second, SyncOutcome::Failed) };
         assert_eq!(db.set_sync_outcomes(operation.id, std::slice::from_ref(&failed)).await.unwrap(), 1);
         assert_eq!(db.set_sync_outcomes(operation.id, &[synced(&lab, second, SyncOutcome::Woken)]).await.unwrap(), 0);
@@ -87,6 +95,22 @@ both_engines! {
         assert_eq!(db.sync_operations(false, &Page::default()).await.unwrap().items.len(), 2);
     }
 
+    async fn what_another_node_woke_or_what_reports_everything_ends_at_its_contact(lab: Lab) {
+        let db = lab.open().await;
+        let [first, second] = [register(&lab, &db, "a").await.id, register(&lab, &db, "b").await.id];
+        let scope = SyncScope::Devices(vec![first, second]);
+        let devices = [synced(&lab, first, SyncOutcome::Deferred), synced(&lab, second, SyncOutcome::Deferred)];
+        let (operation, _) = db.begin_sync_operation(&scope, &devices, event("devices.sync")).await.unwrap();
+        db.devices_woken(&[first]).await.unwrap();
+        assert_eq!(db.sync_operation(operation.id).await.unwrap().counts.woken, 1);
+        let end = (SyncOutcome::Synchronised, None);
+        for (device, whole) in [(first, false), (second, true)] {
+            let ended = db.conclude_syncs_of(device, lab.now(), end, whole).await.unwrap().ended;
+            assert_eq!(ended, [operation.id]);
+        }
+        assert_eq!(db.sync_operation(operation.id).await.unwrap().finished_at, Some(lab.now()));
+    }
+
     async fn a_sync_of_nobody_ends_at_once_and_the_servers_own_when_it_is_told(lab: Lab) {
         let db = lab.open().await;
         let none = SyncScope::Group(group("/"));
@@ -94,7 +118,8 @@ both_engines! {
         assert_eq!(empty.finished_at, Some(lab.now()));
         let (server, _) = db.begin_sync_operation(&SyncScope::Server, &[], event("x")).await.unwrap();
         assert_eq!(server.finished_at, None);
-        assert!(db.finish_sync_operation(server.id, "").await.unwrap().finished_at.is_some());
+        let over = db.finish_server_sync(server.id, Some("no")).await.unwrap();
+        assert!(over.finished_at.is_some() && over.failure.as_deref() == Some("no"));
     }
 
     async fn a_message_waits_until_the_device_has_it_or_its_time_is_over(lab: Lab) {

@@ -7,7 +7,8 @@
 //!   While a run of the plugin is held, such a device is given what it never had, and nothing else changes for it.
 //!
 //! A document that could not be worked out leaves the last one in force, and the failure is shown. A version rises where the
-//! document is another, or where a policy that holds on the device has a new version.
+//! document is another, or where other policies, or other versions of them, hold on the device: once for each such change,
+//! whoever publishes it first.
 
 mod work;
 
@@ -63,7 +64,8 @@ pub(crate) struct Change {
 
 /// What it becomes.
 pub(crate) enum Becomes {
-    Wanted(Wanted, u64),
+    /// This, in this version, which stands on that.
+    Wanted(Wanted, u64, Option<String>),
     Unchanged,
     Failed(Failure),
 }
@@ -251,7 +253,7 @@ impl Engine {
             let deliveries = known.get(&device.id).map_or(&[][..], Vec::as_slice);
             let resolved = self.resolve_device(rules, device, deliveries, published).await?;
             published.devices += 1;
-            batch.add(what, device, deliveries, resolved);
+            batch.add(device, deliveries, resolved);
             batch.add_users(rules, what, device);
         }
         Ok(batch)
@@ -307,28 +309,21 @@ impl Pages {
 }
 
 impl Batch {
-    fn add(
-        &mut self,
-        what: &Publication,
-        device: &Device,
-        deliveries: &[(Name, Delivery)],
-        resolved: OfDevice,
-    ) {
+    fn add(&mut self, device: &Device, deliveries: &[(Name, Delivery)], resolved: OfDevice) {
         // Only these words hide or show that something could not be worked out before.
         let may_have_failed = matches!(device.status.state.as_str(), "failed" | "quarantined" | "registered");
-        for (application, (resolved, in_force)) in resolved {
+        for (application, (resolved, basis)) in resolved {
             let known =
                 deliveries.iter().find(|(name, _)| *name == application).map(|(_, delivery)| delivery);
             let key = DeliveryKey { device: device.id, application };
-            let renewed = what.renewed.is_some_and(|policy| in_force.contains(&policy));
             let mut failure = None;
             let (becomes, size) = match resolved {
                 Resolved::Failed(why) => {
                     failure = Some(why.clone());
                     (Becomes::Failed(why), 0)
                 }
-                Resolved::Document(digest, size) => (next(Wanted::Document(digest), known, renewed), size),
-                Resolved::Withdrawn if known.is_some() => (next(Wanted::Withdrawn, known, false), 0),
+                Resolved::Document(digest, size) => (next(Wanted::Document(digest), basis, known), size),
+                Resolved::Withdrawn if known.is_some() => (next(Wanted::Withdrawn, None, known), 0),
                 Resolved::Withdrawn => (Becomes::Unchanged, 0),
             };
             if failure.is_some() || may_have_failed {
@@ -371,23 +366,28 @@ impl Batch {
 impl Change {
     /// A new version alone: nothing that a device would notice.
     pub fn is_same_document(&self) -> bool {
-        matches!(&self.becomes, Becomes::Wanted(wanted, _) if Some(wanted) == self.before.as_ref())
+        matches!(&self.becomes, Becomes::Wanted(wanted, ..) if Some(wanted) == self.before.as_ref())
     }
 
     fn seen(self) -> Option<Seen> {
         let observation = match self.becomes {
-            Becomes::Wanted(Wanted::Document(digest), version) => Observation::Wanted { digest, version },
-            Becomes::Wanted(Wanted::Withdrawn, version) => Observation::Withdraw { version },
+            Becomes::Wanted(Wanted::Document(digest), version, basis) => {
+                Observation::Wanted { digest, version, basis }
+            }
+            Becomes::Wanted(Wanted::Withdrawn, version, _) => Observation::Withdraw { version },
             Becomes::Unchanged | Becomes::Failed(_) => return None,
         };
         Some(Seen { key: self.key, observation })
     }
 }
 
-fn next(wanted: Wanted, known: Option<&Delivery>, renewed: bool) -> Becomes {
-    match known {
-        None => Becomes::Wanted(wanted, 1),
-        Some(known) if renewed || known.wanted != wanted => Becomes::Wanted(wanted, known.wanted_version + 1),
-        Some(_) => Becomes::Unchanged,
+fn next(wanted: Wanted, basis: Option<String>, known: Option<&Delivery>) -> Becomes {
+    let Some(known) = known else { return Becomes::Wanted(wanted, 1, basis) };
+    let version = known.wanted_version;
+    if known.wanted == wanted && known.basis == basis {
+        return Becomes::Unchanged;
     }
+    // What it stood on was not written down: nothing says that this is news.
+    let known_by_now = known.wanted == wanted && known.basis.is_none();
+    Becomes::Wanted(wanted, if known_by_now { version } else { version + 1 }, basis)
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use syncline_domain::{
     Failure, Name,
-    device::{Delivery, Device, policy::Source},
-    ids::PolicyId,
+    device::{
+        Delivery, Device,
+        policy::{Layer, Source},
+    },
     policy::{Application, DEVICE_BYTES},
 };
 
@@ -18,8 +20,8 @@ use crate::{
     },
 };
 
-/// What became of each application, with the policies among its layers.
-pub(super) type OfDevice = BTreeMap<Name, (Resolved, Vec<PolicyId>)>;
+/// What became of each application, with what that stands on ([`Delivery::basis`]).
+pub(super) type OfDevice = BTreeMap<Name, (Resolved, Option<String>)>;
 
 impl Engine {
     /// Asks the plugins about a device, as far as they were not asked the same before.
@@ -34,31 +36,26 @@ impl Engine {
         let mut all = BTreeMap::new();
         for (plugin, applications) in &rules.applications {
             let mut asked_about = Vec::new();
-            let mut policies = BTreeMap::new();
+            let mut bases = BTreeMap::new();
             for application in applications {
                 let layers = rules.layers(application, device, &selections);
                 if layers.is_empty() {
-                    all.insert(application.name.clone(), (Resolved::Withdrawn, Vec::new()));
+                    all.insert(application.name.clone(), (Resolved::Withdrawn, None));
                     continue;
                 }
-                let in_force = layers.iter().filter_map(|layer| match layer.source {
-                    Source::Policy(policy) => Some(policy.id),
-                    Source::Defaults => None,
-                });
-                let in_force: Vec<_> = in_force.collect();
                 match resolve::application(&application.name, &layers) {
                     Ok((asked, _)) => {
-                        policies.insert(application.name.clone(), in_force);
+                        bases.insert(application.name.clone(), basis(&layers));
                         asked_about.push(asked);
                     }
                     Err(failure) => {
-                        all.insert(application.name.clone(), (Resolved::Failed(failure), in_force));
+                        all.insert(application.name.clone(), (Resolved::Failed(failure), None));
                     }
                 }
             }
             for (name, resolved) in self.ask_for(rules, plugin, device, asked_about, published).await? {
-                let in_force = policies.remove(&name).unwrap_or_default();
-                all.insert(name, (resolved, in_force));
+                let basis = bases.remove(&name);
+                all.insert(name, (resolved, basis));
             }
         }
         limit_size(&mut all);
@@ -95,6 +92,17 @@ impl Engine {
         }
         Ok(answers)
     }
+}
+
+/// A digest of the policies among these layers, with their versions.
+fn basis(layers: &[Layer<'_>]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for layer in layers {
+        if let Source::Policy(policy) = layer.source {
+            hasher.update(policy.id.0.as_bytes()).update(&policy.version.to_le_bytes());
+        }
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 /// Documents of a device beyond its limit are refused, in the order of their names.

@@ -17,7 +17,7 @@ use syncline_protocol::items::{
 use syncline_store::NewMessage;
 use uuid::Uuid;
 
-use super::Turn;
+use super::{Turn, log::Entry};
 use crate::{Engine, Result};
 
 /// Messages that are sent in one answer.
@@ -71,24 +71,14 @@ impl Engine {
         &self,
         turn: &Turn<'_>,
         id: Id,
-        kind: &str,
+        kind: &'static str,
         summary: String,
         details: Value,
         outcome: MessageOutcome,
     ) -> Result<bool> {
-        let message = Message {
-            id: MessageId(Uuid::from(id)),
-            device: turn.device.id,
-            direction: Direction::FromDevice,
-            kind: kind.to_owned(),
-            summary,
-            details,
-            at: turn.now,
-            expires_at: None,
-            outcome,
-            outcome_at: turn.now,
-        };
-        Ok(self.db().keep_message(&message).await?)
+        let id = MessageId(Uuid::from(id));
+        let direction = Direction::FromDevice;
+        self.log(turn, Entry { id, direction, kind, summary, details, outcome }).await
     }
 
     /// The device has what it should have, or has failed: tells it what became of the synchronisations that it asked for.

@@ -35,8 +35,8 @@ pub(super) struct Entry {
 }
 
 impl Engine {
-    /// Writes a message down, unless there is one with its id.
-    pub(super) async fn log(&self, turn: &Turn<'_>, entry: Entry) -> Result<()> {
+    /// Writes a message down. False if there is one with its id already.
+    pub(super) async fn log(&self, turn: &Turn<'_>, entry: Entry) -> Result<bool> {
         let Entry { id, direction, kind, summary, details, outcome } = entry;
         let message = Message {
             id,
@@ -50,8 +50,7 @@ impl Engine {
             outcome,
             outcome_at: turn.now,
         };
-        self.db().keep_message(&message).await?;
-        Ok(())
+        Ok(self.db().keep_message(&message).await?)
     }
 
     /// Documents are sent, some of them for the first time or once more after their deadline.
@@ -80,6 +79,7 @@ impl Engine {
             },
         )
         .await
+        .map(drop)
     }
 
     /// What the device says of its documents is news where a delivery is in another state by it.
@@ -110,6 +110,7 @@ impl Engine {
             },
         )
         .await
+        .map(drop)
     }
 
     /// A connected device is asked to say all that it is and has.
@@ -126,6 +127,7 @@ impl Engine {
             },
         )
         .await
+        .map(drop)
     }
 
     /// The device has ended synchronisations that were forced at the server.
@@ -151,6 +153,7 @@ impl Engine {
             },
         )
         .await
+        .map(drop)
     }
 }
 

@@ -306,10 +306,17 @@ impl Engine {
         let mut synced = None;
         if settled {
             let outcome = if failure.is_some() { SyncOutcome::Failed } else { SyncOutcome::Synchronised };
-            let ended = self.db().conclude_syncs_of(device, turn.now, outcome, failure.as_deref()).await?;
-            self.log_synced(turn, &ended, outcome, failure.as_deref()).await?;
+            let end = (outcome, failure.as_deref());
+            let whole = turn.message.agent_description.is_some();
+            let concluded = self.db().conclude_syncs_of(device, turn.now, end, whole).await?;
+            self.log_synced(turn, &concluded.ended, outcome, failure.as_deref()).await?;
+            if concluded.asked {
+                // Drift is looked for before such a synchronisation is over, and an agent that polls was not asked yet.
+                turn.answer.flags |= u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
+                self.log_sync_request(turn).await?;
+            }
             let answered = self.answer_sync_requests(turn, failure.is_none()).await?;
-            let forced = answered || !ended.is_empty();
+            let forced = answered || !concluded.ended.is_empty();
             synced = Some(if forced { SyncKind::Forced } else { SyncKind::Periodic });
             self.conclude_users(turn, failure.as_deref()).await?;
         }

@@ -91,6 +91,7 @@ impl Engine {
             },
         )
         .await
+        .map(drop)
     }
 }
 

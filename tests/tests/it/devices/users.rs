@@ -1,0 +1,82 @@
+//! Users of devices, and what is left to the server's own synchronisation.
+
+use serde_json::{Value, json};
+use syncline_tests::{
+    agent::Device,
+    api::{Api, eventually},
+    devices::{application_of, text},
+    server::{Options, Server},
+};
+
+use super::agent::Site;
+
+/// Waits until a user shows this.
+#[track_caller]
+fn user_is(api: &Api, user: &str, wanted: &str) {
+    eventually(&format!("a user to be {wanted}"), || {
+        let status = api.get(user)["status"].clone();
+        (format!("{} {}", text(&status["colour"]), text(&status["state"])) == wanted).then_some(())
+    });
+}
+
+#[test]
+fn a_code_that_is_typed_in_on_the_device_activates_its_user_there() {
+    let site = Site::start(Device::new(""));
+    let (api, device) = (&site.api, &site.device);
+    let made = api.post("/users", &json!({ "name": "ann" })).expect(201);
+    let user = format!("/users/{}", text(&made["id"]));
+    user_is(api, &user, "grey no-subscription");
+    api.post(&format!("{user}/subscription"), &Value::Null).expect(201);
+    user_is(api, &user, "blue issued");
+    let code = text(&api.post(&format!("{user}/activation-codes"), &json!({})).expect(201)["code"]);
+
+    let wrong = device.call(&["activate", "AAAA-BBBB-CCCC-DDDD"]);
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    assert_eq!(device.says(&["activate", &code]), "ann is activated on this device.\n");
+    user_is(api, &user, "green in-sync");
+    assert_eq!(api.get(&user)["device"], json!(site.id));
+    let again = device.call(&["activate", &code]);
+    assert_eq!(again.status.code(), Some(1), "a code has one use: {again:?}");
+
+    // Keys of its own instead of its group's.
+    let own = json!({ "name": "ann", "keys": { "vpn": [{ "id": "a", "name": "Own", "parameters": {} }] } });
+    api.put(&user, &own).expect(200);
+    user_is(api, &user, "purple own-keys");
+}
+
+#[test]
+fn what_is_staged_is_published_by_the_servers_own_synchronisation() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--publish", "server-sync"].map(str::to_owned).to_vec();
+    let server =
+        Server::start_with(&folder.path().join("data"), &Options { arguments, ..Options::default() });
+    let api = server.api();
+    api.add_application("till");
+    let device = Device::new("");
+    let id = device.enrol(&server, &api);
+    let _agent = device.run();
+    api.device_when(&id, "connection", |one| one["connected"] == true);
+    let policy = api.add_policy("till", &json!({ "home": "a" }));
+    assert_eq!(application_of(&api.get(&format!("/devices/{id}")), "till"), &Value::Null, "it is staged");
+
+    server_sync(&api);
+    api.delivered(&id, "till", 1);
+    assert_eq!(device.till(), Some(json!({ "home": "a" })));
+    api.change_policy(&policy, "till", &json!({ "home": "b" }));
+    assert_eq!(device.till(), Some(json!({ "home": "a" })));
+    server_sync(&api);
+    api.delivered(&id, "till", 2);
+    assert_eq!(device.till(), Some(json!({ "home": "b" })));
+}
+
+/// Has the server synchronise itself, to its end.
+#[track_caller]
+fn server_sync(api: &Api) {
+    let begun = api.post("/server/sync", &Value::Null).expect(202);
+    let path = format!("/sync-operations/{}", text(&begun["id"]));
+    let ended = eventually("the server's synchronisation", || {
+        let operation = api.get(&path);
+        operation["finished_at"].is_string().then_some(operation)
+    });
+    assert_eq!(ended["failure"], Value::Null, "{ended:#}");
+}
