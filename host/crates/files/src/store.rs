@@ -4,7 +4,7 @@
 //! No call follows a link, leaves the store's root, or shows `.syncline` at the root. [`crate::FolderStore`] is the one
 //! kind there is; the crate's documentation says how to add another.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, os::fd::BorrowedFd, sync::Arc};
 
 use syncline_domain::{Failure, Name, RelPath};
 
@@ -259,6 +259,11 @@ pub trait Reader: Send {
 
     /// Goes on reading at this offset.
     fn seek(&mut self, offset: u64) -> Result<(), Failure>;
+
+    /// The file, where it is one of this machine's kernel.
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A file being written under a temporary name. Dropped without [`Writer::commit`], it is removed unless resumable.
@@ -274,6 +279,17 @@ pub trait Writer: Send {
 
     /// Writes all of `bytes` at the end.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
+
+    /// Has the kernel write up to `length` bytes of another file, from `offset` on, at the end. `None` if it did not, for
+    /// whatever reason: [`Writer::write`] tells that. 0 only at the end of that file.
+    fn write_from(&mut self, _from: BorrowedFd<'_>, _offset: u64, _length: usize) -> Option<usize> {
+        None
+    }
+
+    /// What was written so far, to be read, where it is a file of this machine's kernel.
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Sets time and mode, flushes if asked, and gives the file its name in one step, in place of any file there.
     fn commit(self: Box<Self>, name: &[u8], stamp: Option<&Stamp>, fsync: bool) -> Result<(), Failure>;

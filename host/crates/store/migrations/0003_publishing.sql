@@ -6,3 +6,7 @@ ALTER TABLE sync_operations ADD COLUMN failure TEXT;
 
 -- Since when something of a user fails; of no meaning where nothing does.
 ALTER TABLE users ADD COLUMN failed_at BIGINT;
+
+-- Whether an operation waits for anyone is asked with each device that ends.
+CREATE INDEX sync_operation_devices_waiting ON sync_operation_devices (operation)
+    WHERE outcome IN ('woken', 'deferred');

@@ -25,7 +25,7 @@ use syncline_domain::{
 use tokio::sync::watch;
 
 use crate::{
-    devices::presence::Presence,
+    devices::{Queues, presence::Presence},
     dialect::{Pools, Session, sql},
     error::{Error, Result},
     events,
@@ -51,6 +51,7 @@ struct Inner {
     signal: watch::Sender<i64>,
     /// Contacts of devices, on their way to the log.
     presence: Presence,
+    queues: Queues,
     /// SQLite: held as long as the database is open, so that no second process opens it.
     lock: Mutex<Option<File>>,
 }
@@ -86,6 +87,7 @@ impl Db {
             keys: RwLock::new(vec![key]),
             signal,
             presence: Presence::default(),
+            queues: Queues::default(),
             lock: Mutex::new(lock),
         };
         let db = Self { inner: Arc::new(inner) };
@@ -143,6 +145,10 @@ impl Db {
 
     pub(crate) fn presence(&self) -> &Presence {
         &self.inner.presence
+    }
+
+    pub(crate) fn queues(&self) -> &Queues {
+        &self.inner.queues
     }
 
     pub(crate) fn signal(&self) -> &watch::Sender<i64> {

@@ -53,6 +53,7 @@ mod runs;
 mod schedules;
 mod secrets;
 mod syncs;
+mod together;
 mod tokens;
 
 pub use db::Db;

@@ -1,5 +1,5 @@
-//! Large files: streamed to all targets from one read, hashed on a thread of its own, and resumed where an earlier
-//! attempt stopped.
+//! Large files: copied to all targets from one read, by the kernel (`kernel`) as far as it can, hashed on a thread of its
+//! own, and resumed where an earlier attempt stopped.
 //!
 //! Their temporary names are made from what the source file is (store, path, inode, size, time), so that a later attempt
 //! finds what is there, and never what is there of another file, reads that back for the digest, and goes on reading the source behind it. After the machine was started
@@ -15,6 +15,7 @@ use syncline_domain::{Failure, FailureKind, RelPath, declaration::Blake3};
 use super::{
     copy::{Copied, Work, check_wanted},
     job::Job,
+    kernel,
 };
 use crate::{
     diff::TargetDiff,
@@ -68,12 +69,12 @@ pub(super) struct Destination<'c> {
     pub(super) index: usize,
 }
 
-struct Stream<'c> {
-    to: Destination<'c>,
-    writer: Box<dyn Writer + 'c>,
+pub(super) struct Stream<'c> {
+    pub(super) to: Destination<'c>,
+    pub(super) writer: Box<dyn Writer + 'c>,
 }
 
-type Outcomes<'o> = &'o mut [Option<Result<Copied, Failure>>];
+pub(super) type Outcomes<'o> = &'o mut [Option<Result<Copied, Failure>>];
 
 /// Copies an open file (at `path` of the source's store) to all destinations. Gives back what the store says of it if it changed meanwhile: then nothing
 /// was written, and it has to be read again.
@@ -99,7 +100,8 @@ pub(super) fn copy(
         return Ok(None);
     }
     let result = resume(job, &mut streams, before.size, outcomes)
-        .and_then(|(hasher, start)| stream(job, reader, &mut streams, (hasher, start), outcomes));
+        .and_then(|begun| kernel::copy(job, reader, before.size, &mut streams, begun, outcomes))
+        .and_then(|begun| stream(job, reader, &mut streams, begun, outcomes));
     // On a failure here (the run is stopped, the source cannot be read) the writers are dropped: what they have stays, and
     // a later attempt goes on with it.
     let (digest, length) = result?;
@@ -184,7 +186,7 @@ fn read_back(job: &Job<'_>, writer: &dyn Writer, end: u64) -> Result<blake3::Has
     Ok(hasher)
 }
 
-/// Reads to the end, writes to all, and hashes beside it. Streams that fail are taken out.
+/// Reads on to the end, writes to all, and hashes beside it. Streams that fail are taken out.
 fn stream(
     job: &Job<'_>,
     reader: &mut dyn Reader,
@@ -239,7 +241,7 @@ fn stream(
     })
 }
 
-fn write_all(
+pub(super) fn write_all(
     job: &Job<'_>,
     streams: &mut Vec<Stream<'_>>,
     bytes: &[u8],
@@ -264,7 +266,7 @@ fn write_all(
 }
 
 /// Gives up on one target, for which the others go on.
-fn take_out(
+pub(super) fn take_out(
     job: &Job<'_>,
     streams: &mut Vec<Stream<'_>>,
     at: usize,

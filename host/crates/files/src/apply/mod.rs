@@ -2,7 +2,7 @@
 //!
 //! * here: the order of things
 //! * `job`: what all parts share; what became of each target and operation
-//! * `copy`: files of sources, small ones; `large`: those that are streamed and can be resumed
+//! * `copy`: files of sources, small ones; `large`: those that can be resumed, and `kernel`: by whom they are copied
 //! * `made`: contents of the plugin and inventories
 //! * `folders`: making folders; times and modes at the end
 //! * `removal`: what goes
@@ -11,6 +11,7 @@
 mod copy;
 mod folders;
 mod job;
+mod kernel;
 mod large;
 mod made;
 mod removal;

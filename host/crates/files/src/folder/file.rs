@@ -1,7 +1,7 @@
 //! Open files of a folder store: for reading, and for writing under a temporary name in `.syncline/tmp`.
 
 use std::{
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -51,6 +51,10 @@ impl Reader for FolderReader {
 
     fn seek(&mut self, offset: u64) -> Result<(), Failure> {
         rustix::fs::seek(&self.fd, SeekFrom::Start(offset)).map(drop).map_err(|errno| self.fail(errno))
+    }
+
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
     }
 }
 
@@ -105,7 +109,7 @@ impl<'a> FolderWriter<'a> {
             temp =
                 TempName { name: format!("{}-{}-{spare}", temp.name, std::process::id()), resumable: false };
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || rustix::fs::openat(place, temp.name.as_str(), flags, Mode::RUSR | Mode::WUSR);
         let fd = retry_on_intr(open).map_err(|errno| dir.fail(b"", "make a temporary file for", errno))?;
         Ok(Self { dir, fd, temp, resumed: 0, settled: false })
@@ -148,6 +152,15 @@ impl Writer for FolderWriter<'_> {
             left = left.get(written..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    fn write_from(&mut self, from: BorrowedFd<'_>, mut offset: u64, length: usize) -> Option<usize> {
+        let mut copy = || rustix::fs::copy_file_range(from, Some(&mut offset), &self.fd, None, length);
+        retry_on_intr(&mut copy).ok()
+    }
+
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
     }
 
     fn commit(mut self: Box<Self>, name: &[u8], stamp: Option<&Stamp>, fsync: bool) -> Result<(), Failure> {

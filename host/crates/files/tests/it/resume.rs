@@ -49,6 +49,52 @@ fn a_large_file_is_read_on_from_where_it_stopped() {
 }
 
 #[test]
+fn a_large_file_that_the_kernel_copies_goes_on_where_it_stopped_too() {
+    let world = World::new(2);
+    let content = noise(20 * MIB + 17);
+    put(world.library().join("large"), &content);
+    let temporary = world.target(1).join(".syncline/tmp");
+    let stop = Recorder::hooked(move |_| {
+        let files = std::fs::read_dir(&temporary).into_iter().flatten().flatten();
+        let written: u64 = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+        if written < 12 * MIB as u64 {
+            return Ok(());
+        }
+        Err(Failure::stopped("cancelled", "the run is cancelled"))
+    });
+    let outcome = world.sync_with(&world.mirror(), &Default::default(), stop);
+    assert_eq!(outcome.results[0].failure.as_ref().unwrap().kind, FailureKind::Stopped);
+    assert_eq!(temporary_files(&world.target(0)).len(), 1);
+    let outcome = world.sync_with(&world.mirror(), &full(), Recorder::default());
+    outcome.assert_done();
+    assert_eq!(outcome.bytes as usize, 2 * (8 * MIB + 17));
+    for number in 0..2 {
+        assert!(std::fs::read(world.target(number).join("large")).unwrap() == content);
+    }
+    world.assert_mirrored();
+}
+
+#[test]
+fn a_large_file_goes_to_targets_on_other_file_systems_from_the_same_read() {
+    let content = noise(12 * MIB + 17);
+    for elsewhere in 0..3 {
+        let mut world = World::new(3);
+        put(world.library().join("large"), &content);
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        world.targets[elsewhere].store = Arc::new(open(&format!("t{elsewhere}"), memory.path()));
+        world.sync(&world.mirror()).assert_done();
+        for number in 0..3 {
+            let folder = if number == elsewhere { memory.path().into() } else { world.target(number) };
+            assert!(std::fs::read(folder.join("large")).unwrap() == content, "{elsewhere} {number}");
+        }
+        // Compared are digests: of what is there, and the one that was made while it was copied.
+        for diff in world.diff_by(&world.mirror(), syncline_domain::sync::Compare::Full) {
+            assert_eq!(diff.unwrap().len(), 0, "{elsewhere}");
+        }
+    }
+}
+
+#[test]
 fn what_was_left_of_another_version_is_not_gone_on_with() {
     let mut world = World::new(1);
     put(world.library().join("large"), noise(16 * MIB));

@@ -17,9 +17,10 @@ use super::status;
 use crate::{
     db::{Db, Tx},
     dialect::sql,
-    error::Result,
+    error::{Error, Result},
     page::{Listed, Page},
     row::Row,
+    together::{Queue, Together},
 };
 
 macro_rules! columns {
@@ -31,6 +32,9 @@ macro_rules! columns {
 
 /// Deliveries in one transaction, and rows in one statement.
 const BATCH: usize = 5_000;
+
+/// So few are written together with what others see.
+const FEW: usize = 64;
 
 /// Which delivery.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,11 +66,11 @@ impl Db {
         seen: &[Seen],
         deadlines: &Deadlines,
     ) -> Result<Vec<(DeliveryKey, Delivery)>> {
-        let mut by_key: BTreeMap<&DeliveryKey, Vec<&Observation>> = BTreeMap::new();
-        for one in seen {
-            by_key.entry(&one.key).or_default().push(&one.observation);
+        if seen.len() <= FEW {
+            // What one contact tells: many devices can be here at once.
+            return self.write_together(Few { seen: seen.to_vec(), deadlines: *deadlines }).await;
         }
-        let all: Vec<_> = by_key.into_iter().collect();
+        let all: Vec<_> = by_key(seen).into_iter().collect();
         let mut changed = Vec::new();
         for batch in all.chunks(BATCH) {
             changed.extend(self.observe_batch(batch, deadlines).await?);
@@ -169,6 +173,46 @@ impl Db {
     }
 }
 
+/// What one caller sees of a few deliveries.
+#[derive(Clone)]
+pub(crate) struct Few {
+    seen: Vec<Seen>,
+    deadlines: Deadlines,
+}
+
+impl Together for Few {
+    type Answer = Vec<(DeliveryKey, Delivery)>;
+    const MOST: usize = 500;
+
+    fn queue(db: &Db) -> &Queue<Self> {
+        &db.queues().deliveries
+    }
+
+    async fn write(db: &Db, all: &[Self]) -> Result<Vec<Self::Answer>> {
+        let Some(first) = all.first() else { return Ok(Vec::new()) };
+        if all.iter().any(|one| one.deadlines != first.deadlines) {
+            return Err(Error::Conflict("deadlines differ".to_owned()));
+        }
+        let observed: Vec<_> = by_key(all.iter().flat_map(|one| &one.seen)).into_iter().collect();
+        let changed: BTreeMap<_, _> =
+            db.observe_batch(&observed, &first.deadlines).await?.into_iter().collect();
+        let of = |one: &Self| {
+            let keys: BTreeSet<_> = one.seen.iter().map(|seen| &seen.key).collect();
+            keys.into_iter().filter_map(|key| Some((key.clone(), changed.get(key)?.clone()))).collect()
+        };
+        Ok(all.iter().map(of).collect())
+    }
+}
+
+/// Several of one delivery stay in their order.
+fn by_key<'a>(seen: impl IntoIterator<Item = &'a Seen>) -> BTreeMap<&'a DeliveryKey, Vec<&'a Observation>> {
+    let mut by_key: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for one in seen {
+        by_key.entry(&one.key).or_default().push(&one.observation);
+    }
+    by_key
+}
+
 /// Where a list goes on.
 struct Position(DeviceId, Name);
 
@@ -235,7 +279,7 @@ async fn write(tx: &mut Tx, changed: &[(DeliveryKey, Delivery)]) -> Result<()> {
     let written = query.bind_json(&rows).execute(tx).await?;
     if usize::try_from(written).ok() != Some(changed.len()) {
         let lost = format!("{written} of {} deliveries were written: the others are gone", changed.len());
-        return Err(crate::error::Error::Conflict(lost));
+        return Err(Error::Conflict(lost));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::{
     error::{OrNotFound, Result},
     page::{Listed, Page},
     row::Row,
+    together::{Queue, Together},
 };
 
 macro_rules! columns {
@@ -74,7 +75,7 @@ impl Db {
     /// Keeps a message that came from a device, or was sent to it just now. False if it is there already: what was not
     /// acknowledged is repeated.
     pub async fn keep_message(&self, message: &Message) -> Result<bool> {
-        keep(&mut self.write_once().await?, message, self.now()).await
+        self.write_together(message.clone()).await
     }
 
     /// What waits for a device and is not over, oldest first.
@@ -140,6 +141,26 @@ impl Db {
     pub async fn prune_messages(&self, before: Timestamp) -> Result<u64> {
         let query = sql("DELETE FROM messages WHERE at < $1 AND outcome <> 'waiting'");
         query.bind(before).execute(&mut self.write_once().await?).await
+    }
+}
+
+impl Together for Message {
+    type Answer = bool;
+    const MOST: usize = 1_000;
+
+    fn queue(db: &Db) -> &Queue<Self> {
+        &db.queues().messages
+    }
+
+    async fn write(db: &Db, all: &[Self]) -> Result<Vec<bool>> {
+        let now = db.now();
+        let mut tx = db.begin().await?;
+        let mut kept = Vec::with_capacity(all.len());
+        for message in all {
+            kept.push(keep(&mut tx, message, now).await?);
+        }
+        tx.commit().await?;
+        Ok(kept)
     }
 }
 

@@ -30,3 +30,15 @@ pub(crate) mod selections;
 mod status;
 pub(crate) mod tasks;
 pub(crate) mod users;
+
+use syncline_domain::device::message::Message;
+
+use crate::together::Queue;
+
+/// What contacts of many devices write together.
+#[derive(Default)]
+pub(crate) struct Queues {
+    messages: Queue<Message>,
+    deliveries: Queue<deliveries::Few>,
+    syncs: Queue<operations::Ended>,
+}

@@ -1,5 +1,7 @@
 //! Forced synchronisation: one operation, and how far each of its devices is.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::json;
 use syncline_domain::{
@@ -14,6 +16,7 @@ use crate::{
     error::{OrNotFound, Result},
     page::{Listed, Page},
     row::Row,
+    together::{Queue, Together},
 };
 
 /// Operations with the counts of their devices; the rest of the statement follows.
@@ -79,17 +82,7 @@ impl Db {
     pub async fn set_sync_outcomes(&self, id: SyncOperationId, outcomes: &[SyncedDevice]) -> Result<u64> {
         let now = self.now();
         let mut tx = self.begin().await?;
-        let query = sql("SELECT id FROM sync_operations WHERE id = $1 {for update}");
-        query.bind(id).row(&mut tx).await?.or_not_found("synchronisation", id)?;
-        let mut changed = 0;
-        for batch in outcomes.chunks(BATCH) {
-            let query = sql("UPDATE sync_operation_devices SET outcome = item.value ->> 'outcome',
-                    reason = item.value ->> 'reason', at = $3
-                FROM {each}
-                WHERE operation = $2 AND device = item.value ->> 'device' AND outcome IN ('woken', 'deferred')");
-            changed += query.bind_json(&batch).bind(id).bind(now).execute(&mut tx).await?;
-        }
-        finish_if_done(&mut tx, id, now).await?;
+        let changed = set_outcomes(&mut tx, id, outcomes, now).await?;
         tx.commit().await?;
         Ok(changed)
     }
@@ -118,7 +111,8 @@ impl Db {
             let (id, stands): (SyncOperationId, SyncOutcome) =
                 (row.parse("operation")?, row.word("outcome")?);
             let ends = whole || stands == SyncOutcome::Woken;
-            self.set_sync_outcomes(id, std::slice::from_ref(if ends { &end } else { &ask })).await?;
+            let outcome = if ends { end.clone() } else { ask.clone() };
+            self.write_together(Ended { operation: id, outcome }).await?;
             if ends { concluded.ended.push(id) } else { concluded.asked = true }
         }
         Ok(concluded)
@@ -213,6 +207,56 @@ impl Db {
         let query = sql("DELETE FROM sync_operations WHERE finished_at < $1");
         query.bind(ended_before).execute(&mut self.write_once().await?).await
     }
+}
+
+/// What became of one device in an operation.
+#[derive(Clone)]
+pub(crate) struct Ended {
+    operation: SyncOperationId,
+    outcome: SyncedDevice,
+}
+
+impl Together for Ended {
+    type Answer = ();
+    const MOST: usize = 1_000;
+
+    fn queue(db: &Db) -> &Queue<Self> {
+        &db.queues().syncs
+    }
+
+    async fn write(db: &Db, all: &[Self]) -> Result<Vec<()>> {
+        let mut by_operation: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for one in all {
+            by_operation.entry(one.operation).or_default().push(one.outcome.clone());
+        }
+        let now = db.now();
+        let mut tx = db.begin().await?;
+        for (operation, outcomes) in by_operation {
+            set_outcomes(&mut tx, operation, &outcomes, now).await?;
+        }
+        tx.commit().await?;
+        Ok(vec![(); all.len()])
+    }
+}
+
+async fn set_outcomes(
+    tx: &mut Tx,
+    id: SyncOperationId,
+    outcomes: &[SyncedDevice],
+    now: Timestamp,
+) -> Result<u64> {
+    let query = sql("SELECT id FROM sync_operations WHERE id = $1 {for update}");
+    query.bind(id).row(tx).await?.or_not_found("synchronisation", id)?;
+    let mut changed = 0;
+    for batch in outcomes.chunks(BATCH) {
+        let query = sql("UPDATE sync_operation_devices SET outcome = item.value ->> 'outcome',
+                reason = item.value ->> 'reason', at = $3
+            FROM {each}
+            WHERE operation = $2 AND device = item.value ->> 'device' AND outcome IN ('woken', 'deferred')");
+        changed += query.bind_json(&batch).bind(id).bind(now).execute(tx).await?;
+    }
+    finish_if_done(tx, id, now).await?;
+    Ok(changed)
 }
 
 async fn finish_if_done(tx: &mut Tx, id: SyncOperationId, now: Timestamp) -> Result<()> {

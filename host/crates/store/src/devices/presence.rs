@@ -13,18 +13,15 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::json;
 use syncline_domain::{device::SyncKind, ids::DeviceId};
-use tokio::sync::oneshot;
 
 use super::{contact, status};
 use crate::{
     db::{Db, Tx},
     dialect::{Turn, sql},
-    error::{Error, Result},
+    error::Result,
     row::Row,
+    together::{Queue, Together},
 };
-
-/// Most contacts of one commit: so that a herd of devices makes no commit that all of them have to wait for.
-const MOST: usize = 4_096;
 
 /// A device was here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,71 +54,35 @@ pub struct LastSequence {
 /// What waits for a commit, and what was last heard of each device here.
 #[derive(Default)]
 pub(crate) struct Presence {
-    queue: Mutex<Queue>,
+    queue: Queue<Contact>,
     last: Mutex<HashMap<DeviceId, LastSequence>>,
     /// The newest row of this node's log.
     seq: AtomicI64,
 }
 
-#[derive(Default)]
-struct Queue {
-    waiting: Vec<Waiting>,
-    /// Whether a task is writing; it goes on until nothing waits.
-    writing: bool,
-}
+impl Together for Contact {
+    type Answer = ();
+    const MOST: usize = 4_096;
 
-struct Waiting {
-    contact: Contact,
-    answer: oneshot::Sender<Result<(), String>>,
+    fn queue(db: &Db) -> &Queue<Self> {
+        &db.presence().queue
+    }
+
+    async fn write(db: &Db, all: &[Self]) -> Result<Vec<()>> {
+        db.append(all).await?;
+        let mut last = db.presence().last.lock();
+        for contact in all {
+            remember(&mut last, contact);
+        }
+        Ok(vec![(); all.len()])
+    }
 }
 
 impl Db {
     /// Writes down that a device was here. Returns when it is durable; contacts that come meanwhile share the next commit. Whoever
     /// does not wait for the answer leaves the contact in the queue.
     pub async fn record_contact(&self, contact: Contact) -> Result<()> {
-        let (answer, answered) = oneshot::channel();
-        let begin = {
-            let mut queue = self.presence().queue.lock();
-            queue.waiting.push(Waiting { contact, answer });
-            !std::mem::replace(&mut queue.writing, true)
-        };
-        if begin {
-            // A task of its own: were it this one, a client that goes away would take the others' commit with it.
-            let db = self.clone();
-            tokio::spawn(async move { db.write_contacts().await });
-        }
-        let lost = |_| Error::Conflict("the contact was not written: the server is stopping".to_owned());
-        answered
-            .await
-            .map_err(lost)?
-            .map_err(|why| Error::Conflict(format!("the contact was not written: {why}")))
-    }
-
-    /// Writes what waits, a commit at a time, until nothing does.
-    async fn write_contacts(&self) {
-        loop {
-            let batch: Vec<_> = {
-                let mut queue = self.presence().queue.lock();
-                let many = queue.waiting.len().min(MOST);
-                if many == 0 {
-                    queue.writing = false;
-                    return;
-                }
-                queue.waiting.drain(..many).collect()
-            };
-            let contacts: Vec<_> = batch.iter().map(|waiting| waiting.contact).collect();
-            let written = self.append(&contacts).await.map_err(|error| error.to_string());
-            if written.is_ok() {
-                let mut last = self.presence().last.lock();
-                for contact in &contacts {
-                    remember(&mut last, contact);
-                }
-            }
-            for waiting in batch {
-                // One that does not wait any more has nothing to be told.
-                let _ = waiting.answer.send(written.clone());
-            }
-        }
+        self.write_together(contact).await
     }
 
     async fn append(&self, contacts: &[Contact]) -> Result<()> {
