@@ -98,8 +98,8 @@ fn a_change_is_published_by_a_run_and_held_where_it_is_over_a_limit() {
     fleet.api().post(&format!("{run}/approve"), &json!({})).expect(202);
     let ended = fleet.api().ended(held["id"].as_str().unwrap());
     assert_eq!((&ended["state"], &ended["counts"]["updated"]), (&json!("succeeded"), &json!(30)));
-    // The new device had that document already: to it, this is a new version of the same.
-    assert_eq!(fleet.wanted(), [2]);
+    // The new device had that very document, of that policy, from the first.
+    assert_eq!(fleet.wanted(), [1, 2]);
 }
 
 #[test]

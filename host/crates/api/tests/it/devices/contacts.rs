@@ -82,6 +82,15 @@ async fn a_polling_device_is_synchronised_at_its_next_contact() {
     assert!(server.device().await["last_forced_sync"].is_string());
     let devices = server.get(&format!("{operation}/devices")).await.is(200);
     assert_eq!(devices["items"][0]["outcome"], "synchronised");
+
+    // Nothing is outstanding, and the next contact says nothing of what the device holds: it is asked for that first.
+    let operation = server.post(&path, Value::Null).await.header("location").to_owned();
+    let message = agent.next();
+    let asked = agent.send(&server, &message).await;
+    assert_eq!(asked.flags, FULL_STATE);
+    assert_eq!(server.get(&operation).await.is(200)["counts"]["woken"], 1);
+    agent.report(&server, &offer, RemoteConfigStatuses::Applied).await;
+    assert_eq!(server.get(&operation).await.is(200)["counts"]["synchronised"], 1);
 }
 
 #[tokio::test]

@@ -307,8 +307,8 @@ impl Engine {
         if settled {
             let outcome = if failure.is_some() { SyncOutcome::Failed } else { SyncOutcome::Synchronised };
             let end = (outcome, failure.as_deref());
-            let whole = turn.message.agent_description.is_some();
-            let concluded = self.db().conclude_syncs_of(device, turn.now, end, whole).await?;
+            let concluded =
+                self.db().conclude_syncs_of(device, turn.now, end, turn.tells_of_itself()).await?;
             self.log_synced(turn, &concluded.ended, outcome, failure.as_deref()).await?;
             if concluded.asked {
                 // Drift is looked for before such a synchronisation is over, and an agent that polls was not asked yet.
@@ -458,6 +458,16 @@ impl Engine {
 }
 
 impl Turn<'_> {
+    /// Whether the device tells of what it holds: an agent that could tell of drift, and only says that it is here, is asked
+    /// first. Ours looks before each contact.
+    fn tells_of_itself(&self) -> bool {
+        let (message, abilities) = (self.message, &self.device.abilities);
+        let tells = message.agent_description.is_some()
+            || message.remote_config_status.is_some()
+            || message.effective_config.is_some();
+        tells || abilities.speaks_items || !abilities.reports_effective
+    }
+
     /// Whether something may have been lost: a full message settles that, whatever its number.
     fn needs_everything(&self) -> bool {
         let whole = self.message.agent_description.is_some();
