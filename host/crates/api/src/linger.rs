@@ -13,6 +13,8 @@ use futures::{StreamExt, stream};
 use http::header;
 use parking_lot::Mutex;
 
+/// Bytes of a body that is not waited for.
+const SMALL: u64 = 4 << 10;
 /// Most bytes that are thrown away.
 const MOST: usize = 64 << 20;
 /// Longest time that is taken for it.
@@ -21,6 +23,10 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Reads what a refused request still sends before its answer goes out.
 pub(crate) async fn read_rest(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
+    // What comes with its head is there by the time that it is answered.
+    if body.size_hint().exact().is_some_and(|size| size <= SMALL) {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
     // One that waits to be asked for its body (RFC 9110, section 10.1.1) sends none after a refusal.
     if body.is_end_stream() || parts.headers.contains_key(header::EXPECT) {
         return next.run(Request::from_parts(parts, body)).await;

@@ -46,6 +46,7 @@ struct Inner {
     run_seconds: Family<InState, Histogram, fn() -> Histogram>,
     events: Counter,
     compilations: Counter,
+    device_answers: Family<Status, Counter>,
     refused: Family<Limited, Counter>,
     connected: Gauge,
     /// The last event of which runs were counted; `None` before the first look.
@@ -63,6 +64,11 @@ struct Answered {
 struct Route {
     method: &'static str,
     route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,6 +98,8 @@ impl Metrics {
         registry.register("events", "Events in the history, across all nodes", events.clone());
         let compilations = Counter::default();
         registry.register("plugin_compilations", "Packages compiled by this process", compilations.clone());
+        let device_answers = Family::default();
+        registry.register("device_answers", "Requests of devices answered", device_answers.clone());
         let refused = Family::default();
         let help = "Messages of devices that were turned away, by the limit that they met";
         registry.register("device_refusals", help, refused.clone());
@@ -108,6 +116,7 @@ impl Metrics {
             run_seconds,
             events,
             compilations,
+            device_answers,
             refused,
             connected,
             counted,
@@ -120,6 +129,11 @@ impl Metrics {
         let labels = Route { method, route: route.clone() };
         self.inner.request_seconds.get_or_create(&labels).observe(took.as_secs_f64());
         self.inner.requests.get_or_create(&Answered { method, route, status }).inc();
+    }
+
+    /// Counts an answer to a device.
+    pub(crate) fn device_answered(&self, status: u16) {
+        self.inner.device_answers.get_or_create(&Status { status }).inc();
     }
 
     /// Counts a message of a device that was turned away.

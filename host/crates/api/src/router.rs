@@ -45,14 +45,13 @@ pub fn router(engine: Engine, options: ApiOptions) -> Router {
     if serve_metrics {
         all = all.get("/metrics", show_metrics);
     }
-    all.router = all.router.merge(opamp::routes());
-    dress(all, api)
+    dress(all, api.clone()).merge(dress_for_devices(api))
 }
 
 /// `/v1/opamp` alone, for a listener that devices reach. Give it the same options as [`router`].
 pub fn device_router(engine: Engine, options: ApiOptions) -> Router {
-    let routes = Routes { router: opamp::routes(), ..Routes::default() };
-    dress(routes, Api::new(engine, options))
+    let api = Api::new(engine, options);
+    dress(Routes::default(), api.clone()).merge(dress_for_devices(api))
 }
 
 /// `/metrics`, `/healthz` and `/readyz` alone, for a listener of their own. Give it the same options as [`router`].
@@ -250,7 +249,18 @@ impl Routes {
     }
 }
 
-/// What every request goes through, from the outside in.
+/// What every request of a device goes through. Devices are many and say little: what people and browsers are given with
+/// each answer would cost as much as the answer.
+fn dress_for_devices(api: Api) -> Router {
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(api.clone(), observe::count_device))
+        .layer(from_fn(linger::read_rest))
+        .layer(from_fn_with_state(api.clone(), observe::limit_time))
+        .layer(CatchPanicLayer::custom(problem::of_panic));
+    opamp::routes().route_layer(layers).with_state(api)
+}
+
+/// What every request of people and programs goes through, from the outside in.
 fn dress(routes: Routes, api: Api) -> Router {
     let done_once = routes.done_once.layer(from_fn_with_state(api.clone(), once::once));
     let router = routes.router.merge(done_once);

@@ -1,8 +1,9 @@
 //! Health, metrics, headers, and what is logged.
 
 use std::{
+    cell::RefCell,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use axum::body::Body;
@@ -10,8 +11,6 @@ use http::Request;
 use serde_json::{Value, json};
 use syncline_api::ApiOptions;
 use tower::ServiceExt;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::harness::Server;
 
@@ -19,13 +18,33 @@ use crate::harness::Server;
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
+thread_local! {
+    static COLLECTING: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// Ends what [`Log::collect`] began.
+pub struct Collecting;
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        COLLECTING.set(None);
+    }
+}
+
 impl Log {
-    pub fn collect(&self) -> DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(self.clone())
-            .with_max_level(tracing::Level::TRACE)
-            .finish();
-        tracing::subscriber::set_default(subscriber)
+    /// Collects until the guard is dropped. The subscriber is one for all threads: lines that another thread came by first, while
+    /// nobody listened there, would otherwise be off here for a moment.
+    pub fn collect(&self) -> Collecting {
+        static LISTENING: Once = Once::new();
+        LISTENING.call_once(|| {
+            let subscriber = tracing_subscriber::fmt()
+                .with_writer(|| Lines)
+                .with_max_level(tracing::Level::TRACE)
+                .finish();
+            tracing::subscriber::set_global_default(subscriber).expect("it is the only one");
+        });
+        COLLECTING.set(Some(self.clone()));
+        Collecting
     }
 
     pub fn text(&self) -> String {
@@ -33,22 +52,21 @@ impl Log {
     }
 }
 
-impl io::Write for Log {
+/// Lines of this thread, for whoever collects them here.
+struct Lines;
+
+impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        COLLECTING.with_borrow(|log| {
+            if let Some(Log(text)) = log {
+                text.lock().unwrap().extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 
