@@ -93,6 +93,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Nobody writes any more what was to be written.
+    pub(crate) fn stopping() -> Self {
+        Self::Conflict("nothing was written: the server is stopping".to_owned())
+    }
+
     /// A thing that does not exist.
     pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
         Self::NotFound { what, name: name.to_string() }

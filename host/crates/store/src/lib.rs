@@ -53,7 +53,7 @@ mod runs;
 mod schedules;
 mod secrets;
 mod syncs;
-mod together;
+pub mod together;
 mod tokens;
 
 pub use db::Db;

@@ -1,98 +1,106 @@
-//! Small writes of many callers in one commit: all that come while one is under way are the next one. A herd of devices is
-//! written down as fast as the disk takes bytes, not as fast as it takes commits.
+//! What many callers bring in small pieces, done together: all that come while some are under way are the next ones. A herd of
+//! devices is written down as fast as the disk takes bytes, not as fast as it takes commits.
 
 use std::{future::Future, mem};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{
-    db::Db,
-    error::{Error, Result},
-};
-
-/// What is written together with others of its kind.
-pub(crate) trait Together: Clone + Send + Sync + 'static {
+/// What is done together with others of its kind.
+pub trait Together: Clone + Send + Sync + 'static {
+    /// Where it is done. Cheap to clone.
+    type Context: Clone + Send + Sync + 'static;
     /// What its caller is told.
     type Answer: Send + 'static;
-    /// Most in one commit, so that none has to wait for a herd.
+    /// Why it could not be done.
+    type Error: Send + 'static;
+    /// Most at a time, so that none has to wait for a herd.
     const MOST: usize;
 
     /// Those that wait.
-    fn queue(db: &Db) -> &Queue<Self>;
+    fn queue(context: &Self::Context) -> &Queue<Self>;
 
-    /// Writes all of them, in this order, and makes them durable: all or none. An answer for each.
-    fn write(db: &Db, all: &[Self]) -> impl Future<Output = Result<Vec<Self::Answer>>> + Send;
+    /// Does all of them, in this order: all or none, or so that doing one again does no harm. An answer for each.
+    fn all(
+        context: &Self::Context,
+        all: &[Self],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Self::Error>> + Send;
+
+    /// What a caller is told if nobody does it any more.
+    fn stopping() -> Self::Error;
 }
 
+type Told<T> = oneshot::Sender<Result<<T as Together>::Answer, <T as Together>::Error>>;
+
 /// See [`Together::queue`].
-pub(crate) struct Queue<T: Together>(Mutex<Waiting<T>>);
+pub struct Queue<T: Together>(Mutex<Waiting<T>>);
 
 struct Waiting<T: Together> {
-    items: Vec<(T, oneshot::Sender<Result<T::Answer>>)>,
-    /// Whether a task is writing; it goes on until nothing waits.
-    writing: bool,
+    items: Vec<(T, Told<T>)>,
+    /// Whether a task is at work; it goes on until nothing waits.
+    at_work: bool,
 }
 
 impl<T: Together> Default for Queue<T> {
     fn default() -> Self {
-        Self(Mutex::new(Waiting { items: Vec::new(), writing: false }))
+        Self(Mutex::new(Waiting { items: Vec::new(), at_work: false }))
     }
 }
 
-impl Db {
-    /// Writes it, with whatever else waits. Returns when it is durable. A caller that goes away leaves it in the queue.
-    pub(crate) async fn write_together<T: Together>(&self, item: T) -> Result<T::Answer> {
-        let (answer, answered) = oneshot::channel();
-        let begin = {
-            let mut queue = T::queue(self).0.lock();
-            queue.items.push((item, answer));
-            !mem::replace(&mut queue.writing, true)
-        };
-        if begin {
-            // A task of its own: were it this one, a caller that goes away would take the others' commit with it.
-            let db = self.clone();
-            tokio::spawn(async move { db.write_waiting::<T>().await });
-        }
-        answered
-            .await
-            .map_err(|_| Error::Conflict("nothing was written: the server is stopping".to_owned()))?
+/// Does it, with whatever else waits. A caller that goes away leaves it in the queue.
+pub async fn together<T: Together>(context: &T::Context, item: T) -> Result<T::Answer, T::Error> {
+    let (answer, answered) = oneshot::channel();
+    let begin = {
+        let mut queue = T::queue(context).0.lock();
+        queue.items.push((item, answer));
+        !mem::replace(&mut queue.at_work, true)
+    };
+    if begin {
+        // A task of its own: were it this one, a caller that goes away would take the others with it.
+        let context = context.clone();
+        tokio::spawn(async move { until_none_waits::<T>(&context).await });
     }
+    answered.await.unwrap_or_else(|_| Err(T::stopping()))
+}
 
-    async fn write_waiting<T: Together>(&self) {
-        loop {
-            let batch: Vec<_> = {
-                let mut queue = T::queue(self).0.lock();
-                let many = queue.items.len().min(T::MOST);
-                if many == 0 {
-                    queue.writing = false;
-                    return;
-                }
-                queue.items.drain(..many).collect()
-            };
-            let (items, callers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-            match T::write(self, &items).await {
-                Ok(answers) => tell(callers, each_well(answers)),
-                // Whose fault it is shows when each is written alone.
-                Err(_) if items.len() > 1 => {
-                    for (item, caller) in items.iter().zip(callers) {
-                        let alone = T::write(self, std::slice::from_ref(item)).await;
-                        tell([caller], alone.map_or_else(|error| vec![Err(error)], each_well));
+async fn until_none_waits<T: Together>(context: &T::Context) {
+    loop {
+        let batch: Vec<_> = {
+            let mut queue = T::queue(context).0.lock();
+            let many = queue.items.len().min(T::MOST);
+            if many == 0 {
+                queue.at_work = false;
+                return;
+            }
+            queue.items.drain(..many).collect()
+        };
+        let (items, callers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        match T::all(context, &items).await {
+            Ok(answers) => tell::<T>(callers, answers),
+            // Whose fault it is shows when each is done alone.
+            Err(_) if items.len() > 1 => {
+                for (item, caller) in items.iter().zip(callers) {
+                    match T::all(context, std::slice::from_ref(item)).await {
+                        Ok(answers) => tell::<T>([caller], answers),
+                        Err(error) => refuse::<T>([caller], error),
                     }
                 }
-                Err(error) => tell(callers, vec![Err(error)]),
             }
+            Err(error) => refuse::<T>(callers, error),
         }
     }
 }
 
-fn each_well<A>(answers: Vec<A>) -> Vec<Result<A>> {
-    answers.into_iter().map(Ok).collect()
+// A caller that does not wait any more has nothing to be told.
+
+fn tell<T: Together>(callers: impl IntoIterator<Item = Told<T>>, answers: Vec<T::Answer>) {
+    for (caller, answer) in callers.into_iter().zip(answers) {
+        let _ = caller.send(Ok(answer));
+    }
 }
 
-fn tell<A>(callers: impl IntoIterator<Item = oneshot::Sender<Result<A>>>, answers: Vec<Result<A>>) {
-    for (caller, answer) in callers.into_iter().zip(answers) {
-        // One that does not wait any more has nothing to be told.
-        let _ = caller.send(answer);
+fn refuse<T: Together>(callers: impl IntoIterator<Item = Told<T>>, error: T::Error) {
+    if let Some(caller) = callers.into_iter().next() {
+        let _ = caller.send(Err(error));
     }
 }

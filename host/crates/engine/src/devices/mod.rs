@@ -34,6 +34,7 @@ pub mod users;
 use std::time::Duration;
 
 use syncline_domain::device::Deadlines;
+use syncline_store::together::Queue;
 
 pub use connected::{Connection, Wake};
 pub use publish::Published;
@@ -87,4 +88,6 @@ pub(crate) struct Shared {
     pub(crate) quiet: quiet::Quiet,
     /// Publishing goes one batch after the other, so that versions rise by one.
     pub(crate) publishing: tokio::sync::Mutex<()>,
+    /// Single devices that are published for.
+    single: Queue<publish::Single>,
 }

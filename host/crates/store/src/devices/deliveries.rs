@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Result},
     page::{Listed, Page},
     row::Row,
-    together::{Queue, Together},
+    together::{Queue, Together, together},
 };
 
 macro_rules! columns {
@@ -68,7 +68,7 @@ impl Db {
     ) -> Result<Vec<(DeliveryKey, Delivery)>> {
         if seen.len() <= FEW {
             // What one contact tells: many devices can be here at once.
-            return self.write_together(Few { seen: seen.to_vec(), deadlines: *deadlines }).await;
+            return together(self, Few { seen: seen.to_vec(), deadlines: *deadlines }).await;
         }
         let all: Vec<_> = by_key(seen).into_iter().collect();
         let mut changed = Vec::new();
@@ -181,6 +181,8 @@ pub(crate) struct Few {
 }
 
 impl Together for Few {
+    type Context = Db;
+    type Error = Error;
     type Answer = Vec<(DeliveryKey, Delivery)>;
     const MOST: usize = 500;
 
@@ -188,7 +190,11 @@ impl Together for Few {
         &db.queues().deliveries
     }
 
-    async fn write(db: &Db, all: &[Self]) -> Result<Vec<Self::Answer>> {
+    fn stopping() -> Error {
+        Error::stopping()
+    }
+
+    async fn all(db: &Db, all: &[Self]) -> Result<Vec<Self::Answer>> {
         let Some(first) = all.first() else { return Ok(Vec::new()) };
         if all.iter().any(|one| one.deadlines != first.deadlines) {
             return Err(Error::Conflict("deadlines differ".to_owned()));

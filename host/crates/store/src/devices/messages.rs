@@ -12,10 +12,10 @@ use syncline_domain::{
 use crate::{
     db::Db,
     dialect::{Session, sql},
-    error::{OrNotFound, Result},
+    error::{Error, OrNotFound, Result},
     page::{Listed, Page},
     row::Row,
-    together::{Queue, Together},
+    together::{Queue, Together, together},
 };
 
 macro_rules! columns {
@@ -75,7 +75,7 @@ impl Db {
     /// Keeps a message that came from a device, or was sent to it just now. False if it is there already: what was not
     /// acknowledged is repeated.
     pub async fn keep_message(&self, message: &Message) -> Result<bool> {
-        self.write_together(message.clone()).await
+        together(self, message.clone()).await
     }
 
     /// What waits for a device and is not over, oldest first.
@@ -145,6 +145,8 @@ impl Db {
 }
 
 impl Together for Message {
+    type Context = Db;
+    type Error = Error;
     type Answer = bool;
     const MOST: usize = 1_000;
 
@@ -152,7 +154,11 @@ impl Together for Message {
         &db.queues().messages
     }
 
-    async fn write(db: &Db, all: &[Self]) -> Result<Vec<bool>> {
+    fn stopping() -> Error {
+        Error::stopping()
+    }
+
+    async fn all(db: &Db, all: &[Self]) -> Result<Vec<bool>> {
         let now = db.now();
         let mut tx = db.begin().await?;
         let mut kept = Vec::with_capacity(all.len());

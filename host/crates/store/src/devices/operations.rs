@@ -13,10 +13,10 @@ use syncline_domain::{
 use crate::{
     db::{Db, Tx},
     dialect::{Session, Turn, sql},
-    error::{OrNotFound, Result},
+    error::{Error, OrNotFound, Result},
     page::{Listed, Page},
     row::Row,
-    together::{Queue, Together},
+    together::{Queue, Together, together},
 };
 
 /// Operations with the counts of their devices; the rest of the statement follows.
@@ -112,7 +112,7 @@ impl Db {
                 (row.parse("operation")?, row.word("outcome")?);
             let ends = whole || stands == SyncOutcome::Woken;
             let outcome = if ends { end.clone() } else { ask.clone() };
-            self.write_together(Ended { operation: id, outcome }).await?;
+            together(self, Ended { operation: id, outcome }).await?;
             if ends { concluded.ended.push(id) } else { concluded.asked = true }
         }
         Ok(concluded)
@@ -217,6 +217,8 @@ pub(crate) struct Ended {
 }
 
 impl Together for Ended {
+    type Context = Db;
+    type Error = Error;
     type Answer = ();
     const MOST: usize = 1_000;
 
@@ -224,7 +226,11 @@ impl Together for Ended {
         &db.queues().syncs
     }
 
-    async fn write(db: &Db, all: &[Self]) -> Result<Vec<()>> {
+    fn stopping() -> Error {
+        Error::stopping()
+    }
+
+    async fn all(db: &Db, all: &[Self]) -> Result<Vec<()>> {
         let mut by_operation: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for one in all {
             by_operation.entry(one.operation).or_default().push(one.outcome.clone());

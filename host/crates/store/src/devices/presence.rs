@@ -18,9 +18,9 @@ use super::{contact, status};
 use crate::{
     db::{Db, Tx},
     dialect::{Turn, sql},
-    error::Result,
+    error::{Error, Result},
     row::Row,
-    together::{Queue, Together},
+    together::{Queue, Together, together},
 };
 
 /// A device was here.
@@ -61,6 +61,8 @@ pub(crate) struct Presence {
 }
 
 impl Together for Contact {
+    type Context = Db;
+    type Error = Error;
     type Answer = ();
     const MOST: usize = 4_096;
 
@@ -68,7 +70,11 @@ impl Together for Contact {
         &db.presence().queue
     }
 
-    async fn write(db: &Db, all: &[Self]) -> Result<Vec<()>> {
+    fn stopping() -> Error {
+        Error::stopping()
+    }
+
+    async fn all(db: &Db, all: &[Self]) -> Result<Vec<()>> {
         db.append(all).await?;
         let mut last = db.presence().last.lock();
         for contact in all {
@@ -82,7 +88,7 @@ impl Db {
     /// Writes down that a device was here. Returns when it is durable; contacts that come meanwhile share the next commit. Whoever
     /// does not wait for the answer leaves the contact in the queue.
     pub async fn record_contact(&self, contact: Contact) -> Result<()> {
-        self.write_together(contact).await
+        together(self, contact).await
     }
 
     async fn append(&self, contacts: &[Contact]) -> Result<()> {

@@ -27,7 +27,10 @@ use syncline_domain::{
     run::{RunMode, RunState, Trigger},
     sync::Sync,
 };
-use syncline_store::{DeliveryKey, DeviceFilter, Page, RunFilter, Seen};
+use syncline_store::{
+    DeliveryKey, DeviceFilter, Page, RunFilter, Seen,
+    together::{Queue, Together, together},
+};
 
 use self::work::OfDevice;
 use super::{resolve::Resolved, rules::Rules};
@@ -162,8 +165,14 @@ impl Engine {
         }
     }
 
-    /// Publishes for single devices, to its end even if the caller goes away.
+    /// Publishes for single devices, to its end even if the caller goes away. Many that come at once are gone through at once; what
+    /// is told is what came of all of them.
     pub(crate) async fn publish(&self, what: Publication) -> Result<Published> {
+        if let Publication { scope: Scope::Devices(devices), application: None } = &what
+            && let [device] = devices[..]
+        {
+            return together(self, Single(device)).await;
+        }
         let engine = self.clone();
         let work = async move { engine.publish_now(&what).await };
         self.inner.tasks.spawn(work).await.map_err(Error::internal)?
@@ -285,6 +294,32 @@ impl Engine {
         self.wake_devices(woken, false);
         self.wake_devices(batch.users.into_iter().map(|(device, _)| device).chain(batch.mended), true);
         Ok(())
+    }
+}
+
+/// A device that is published for.
+#[derive(Clone, Copy)]
+pub(crate) struct Single(DeviceId);
+
+impl Together for Single {
+    type Context = Engine;
+    type Answer = Published;
+    type Error = Error;
+    const MOST: usize = BATCH as usize;
+
+    fn queue(engine: &Engine) -> &Queue<Self> {
+        &engine.inner.devices.single
+    }
+
+    async fn all(engine: &Engine, all: &[Self]) -> Result<Vec<Published>> {
+        let devices: BTreeSet<_> = all.iter().map(|one| one.0).collect();
+        let what = Publication::of(Scope::Devices(devices.into_iter().collect()));
+        let published = engine.publish_now(&what).await?;
+        Ok(vec![published; all.len()])
+    }
+
+    fn stopping() -> Error {
+        Error::internal("nothing was published: the server is stopping")
     }
 }
 
