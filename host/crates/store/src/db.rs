@@ -30,6 +30,7 @@ use crate::{
     error::{Error, Result},
     events,
     key::SecretKey,
+    readers::Readers,
     secrets,
 };
 
@@ -241,6 +242,7 @@ async fn open_sqlite(url: &str) -> Result<(Pools, Option<File>)> {
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
+        .test_before_acquire(false)
         .connect_with(options.clone())
         .await?;
     if let Err(error) = migrated(MIGRATOR.run(&writer).await) {
@@ -248,7 +250,7 @@ async fn open_sqlite(url: &str) -> Result<(Pools, Option<File>)> {
         return Err(error);
     }
     let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
-    Ok((Pools::Sqlite { writer, readers }, Some(lock)))
+    Ok((Pools::Sqlite { writer, readers: Readers::new(readers) }, Some(lock)))
 }
 
 /// Takes the lock beside a SQLite file. The system takes it back when the process ends, however it ends.

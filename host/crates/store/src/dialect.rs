@@ -24,6 +24,7 @@ use syncline_domain::clock::Clock;
 
 use crate::{
     error::{Error, Result},
+    readers::{Reader, Readers},
     row::Row,
 };
 
@@ -49,7 +50,7 @@ pub(crate) enum Pools {
     /// One writer, since SQLite has no more, and readers that it does not stop.
     Sqlite {
         writer: SqlitePool,
-        readers: SqlitePool,
+        readers: Readers,
     },
     Postgres(PgPool),
 }
@@ -72,7 +73,7 @@ impl Pools {
     /// A connection that only reads.
     pub(crate) async fn reader(&self, clock: Arc<dyn Clock>) -> Result<Session> {
         let link = match self {
-            Self::Sqlite { readers, .. } => Link::Sqlite(readers.acquire().await?),
+            Self::Sqlite { readers, .. } => Link::Reader(readers.acquire().await?),
             Self::Postgres(pool) => Link::Postgres(pool.acquire().await?),
         };
         Ok(Session { link, clock })
@@ -115,6 +116,7 @@ pub(crate) struct Session {
 }
 
 enum Link {
+    Reader(Reader),
     Sqlite(PoolConnection<Sqlite>),
     SqliteTx(Transaction<'static, Sqlite>),
     Postgres(PoolConnection<Postgres>),
@@ -129,6 +131,7 @@ enum Wire<'c> {
 impl Session {
     fn wire(&mut self) -> Wire<'_> {
         match &mut self.link {
+            Link::Reader(link) => Wire::Sqlite(link),
             Link::Sqlite(link) => Wire::Sqlite(link),
             Link::SqliteTx(link) => Wire::Sqlite(link),
             Link::Postgres(link) => Wire::Postgres(link),
@@ -157,7 +160,7 @@ impl Session {
         match self.link {
             Link::SqliteTx(link) => link.commit().await?,
             Link::PostgresTx(link) => link.commit().await?,
-            Link::Sqlite(_) | Link::Postgres(_) => {}
+            Link::Reader(_) | Link::Sqlite(_) | Link::Postgres(_) => {}
         }
         Ok(())
     }

@@ -47,6 +47,7 @@ mod offline;
 mod page;
 mod places;
 mod plugins;
+mod readers;
 mod requests;
 mod row;
 mod runs;
@@ -68,6 +69,7 @@ pub use devices::{
     messages::NewMessage,
     news::{DeviceNews, Nodes},
     operations::ConcludedSyncs,
+    outstanding::Outstanding,
     policies::PolicyChange,
     presence::{Contact, LastSequence},
     tasks::{NewTask, TaskAnswer},

@@ -21,6 +21,7 @@ pub(crate) mod list;
 pub(crate) mod messages;
 pub(crate) mod news;
 pub(crate) mod operations;
+pub(crate) mod outstanding;
 pub(crate) mod policies;
 pub(crate) mod presence;
 mod publications;

@@ -14,7 +14,7 @@ use syncline_domain::{
 use syncline_protocol::items::{
     ActivationResult, Body, Id, Item, Items, NextContact, Notice, Severity, SyncOutcome, SyncResult,
 };
-use syncline_store::NewMessage;
+use syncline_store::{NewMessage, Outstanding};
 use uuid::Uuid;
 
 use super::{Turn, log::Entry};
@@ -109,15 +109,22 @@ impl Engine {
 
     /// Puts what waits for the device into the answer, acknowledges what it said, and tells it when to come back. True if there
     /// is more to it than that last.
-    pub(super) async fn add_items(&self, turn: &mut Turn<'_>) -> Result<bool> {
+    pub(super) async fn add_items(&self, turn: &mut Turn<'_>, open: Outstanding) -> Result<bool> {
         if !turn.device.abilities.speaks_items {
-            self.refuse_tasks(turn).await?;
+            if open.tasks {
+                self.refuse_tasks(turn).await?;
+            }
             return Ok(false);
         }
-        let waiting = self.db().waiting_messages(turn.device.id, MOST).await?;
+        let mut waiting = Vec::new();
+        if open.messages {
+            waiting = self.db().waiting_messages(turn.device.id, MOST).await?;
+        }
         let to_device = waiting.iter().filter(|one| one.direction == Direction::ToDevice);
         let mut items: Vec<_> = to_device.filter_map(item).collect();
-        items.extend(self.tasks_for(turn).await?);
+        if open.tasks {
+            items.extend(self.tasks_for(turn).await?);
+        }
         let said = turn.items.iter().flat_map(|items| &items.items);
         let received: Vec<_> = said.map(|item| item.id.clone()).collect();
         let told = !items.is_empty();

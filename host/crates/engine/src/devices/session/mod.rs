@@ -303,24 +303,21 @@ impl Engine {
         let failed = turn.deliveries.iter().find(|(_, one)| one.state == DeliveryState::Failed);
         let failure = failed
             .map(|(name, one)| format!("{name}: {}", one.error.as_deref().unwrap_or("its delivery failed")));
+        let mut open = self.db().outstanding(device).await?;
         let mut synced = None;
         if settled {
-            let outcome = if failure.is_some() { SyncOutcome::Failed } else { SyncOutcome::Synchronised };
-            let end = (outcome, failure.as_deref());
-            let concluded =
-                self.db().conclude_syncs_of(device, turn.now, end, turn.tells_of_itself()).await?;
-            self.log_synced(turn, &concluded.ended, outcome, failure.as_deref()).await?;
-            if concluded.asked {
-                // Drift is looked for before such a synchronisation is over, and an agent that polls was not asked yet.
-                turn.answer.flags |= u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
-                self.log_sync_request(turn).await?;
+            let mut forced = open.syncs && self.conclude_syncs(turn, failure.as_deref()).await?;
+            if open.messages && self.answer_sync_requests(turn, failure.is_none()).await? {
+                forced = true;
             }
-            let answered = self.answer_sync_requests(turn, failure.is_none()).await?;
-            let forced = answered || !concluded.ended.is_empty();
             synced = Some(if forced { SyncKind::Forced } else { SyncKind::Periodic });
-            self.conclude_users(turn, failure.as_deref()).await?;
+            if open.users {
+                self.conclude_users(turn, failure.as_deref()).await?;
+            }
         }
-        let told = self.add_items(turn).await?;
+        // An answer to a request is one more.
+        open.messages |= synced == Some(SyncKind::Forced);
+        let told = self.add_items(turn, open).await?;
         let ours = turn.device.abilities.speaks_items;
         let synced = synced.filter(|_| failure.is_none());
         let says = turn.answer.flags != 0
@@ -338,6 +335,20 @@ impl Engine {
         };
         self.db().record_contact(Contact { synced, ..self.presence(&calm, turn.message, turn.now) }).await?;
         Ok((settled && !told && !says).then_some(calm))
+    }
+
+    /// Ends the forced synchronisations that wait for the device. True if it ended one.
+    async fn conclude_syncs(&self, turn: &mut Turn<'_>, failure: Option<&str>) -> Result<bool> {
+        let outcome = if failure.is_some() { SyncOutcome::Failed } else { SyncOutcome::Synchronised };
+        let (device, tells) = (turn.device.id, turn.tells_of_itself());
+        let concluded = self.db().conclude_syncs_of(device, turn.now, (outcome, failure), tells).await?;
+        self.log_synced(turn, &concluded.ended, outcome, failure).await?;
+        if concluded.asked {
+            // Drift is looked for before such a synchronisation is over, and an agent that polls was not asked yet.
+            turn.answer.flags |= u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
+            self.log_sync_request(turn).await?;
+        }
+        Ok(!concluded.ended.is_empty())
     }
 
     /// That a device is here now.
@@ -450,7 +461,8 @@ impl Engine {
             self.log_sync_request(&turn).await?;
         }
         self.offer(&mut turn).await?;
-        self.add_items(&mut turn).await?;
+        let open = self.db().outstanding(turn.device.id).await?;
+        self.add_items(&mut turn, open).await?;
         let answer = turn.answer;
         let says = answer.flags != 0 || answer.remote_config.is_some() || answer.custom_message.is_some();
         Ok(says.then_some(answer))
