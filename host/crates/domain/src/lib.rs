@@ -6,6 +6,7 @@
 //! * what went wrong and who has to act: [`failure`]
 //! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
 //! * what a plugin declares: [`declaration`]
+//! * directories and what is read from them: [`directory`]
 //! * devices, their policies and what becomes of them: [`device`]
 //! * what a plugin decides for devices: [`policy`]
 //! * what happens: [`run`], [`operation`], [`guard`], [`event`], [`log`]
@@ -16,6 +17,7 @@ pub mod access;
 pub mod clock;
 pub mod declaration;
 pub mod device;
+pub mod directory;
 pub mod event;
 pub mod failure;
 pub mod guard;
@@ -31,6 +33,7 @@ pub mod run;
 pub mod schedule;
 pub mod secret;
 pub mod sync;
+mod word;
 
 pub use failure::{Failure, FailureKind, Fault};
 pub use name::Name;

@@ -1,8 +1,15 @@
 //! What the sandbox asks of the rest of the host. It knows no database and no file system: whoever calls it brings these.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
-use syncline_domain::{Failure, RelPath, log::LogLevel, log::LogLine, run::PluginProgress};
+use syncline_domain::{
+    Failure, RelPath,
+    directory::{Entry, EntryId, Membership, Rejection},
+    log::{LogLevel, LogLine},
+    run::PluginProgress,
+};
 use tokio::sync::watch;
 
 /// A store or collection that a plugin may read.
@@ -47,6 +54,53 @@ pub struct FileInfo {
     pub modified: Timestamp,
     /// `blake3:` and hexadecimal digits; only where it was asked for and can be had.
     pub digest: Option<String>,
+}
+
+/// A directory source that a plugin may read.
+#[async_trait]
+pub trait DirectoryConnector: Send + Sync {
+    /// Connects to the first of its servers that answers, and binds. Fails as `connect` in wit/ldap.wit does.
+    async fn connect(&self) -> Result<Box<dyn DirectorySession>, Failure>;
+
+    /// Connects to the server that a referral (an LDAP URL) names, and binds. Fails as `follow` in wit/ldap.wit does.
+    async fn follow(&self, referral: &str) -> Result<Box<dyn DirectorySession>, Failure>;
+}
+
+/// A bound connection to a directory server. Dropping it closes it.
+#[async_trait]
+pub trait DirectorySession: Send {
+    /// `host:port` of the server that answered, as the administrator wrote it.
+    fn server(&self) -> &str;
+
+    /// Sends whole LDAPMessages that were looked at already. Fails with kind `unavailable` and code `closed`.
+    async fn send(&mut self, messages: &[u8]) -> Result<(), Failure>;
+
+    /// The next whole LDAPMessages, one after the other: at least one, and as many as have come and fit in `max_bytes`; a
+    /// larger one comes alone, up to 4 MiB. Waits no longer than `wait`, and can be dropped while it waits without
+    /// losing anything. Fails as `receive` in wit/ldap.wit does.
+    async fn receive(&mut self, max_bytes: usize, wait: Duration) -> Result<Vec<u8>, Failure>;
+}
+
+/// Takes what a plugin declares of a directory: `desired-directory` in wit/, with lengths, counts and order checked. Must
+/// not wait. What it refuses is told to the plugin.
+pub trait DirectorySink: Send {
+    /// These entries are as given, each in full.
+    fn put(&mut self, entries: Vec<Entry>) -> Result<(), Failure>;
+
+    /// Direct members of groups.
+    fn put_members(&mut self, memberships: Vec<Membership>) -> Result<(), Failure>;
+
+    /// These are there, unchanged. Fails with kind `invalid` and code `unknown` if one of them is not known.
+    fn present(&mut self, ids: Vec<EntryId>) -> Result<(), Failure>;
+
+    /// These are there no more.
+    fn gone(&mut self, ids: Vec<EntryId>) -> Result<(), Failure>;
+
+    /// These are there and cannot be taken over.
+    fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), Failure>;
+
+    /// The source was read to its end. Fails with kind `invalid` and code `empty` if nothing is there.
+    fn complete(&mut self) -> Result<(), Failure>;
 }
 
 /// Takes the lines that a plugin logs: they are safe to show, and within the limits.

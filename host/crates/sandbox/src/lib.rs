@@ -58,6 +58,9 @@ pub use call::Usage;
 pub use device_policy::{PolicyAnswer, PolicyCall, PolicyInput};
 pub use engine::Allocation;
 pub use file_sync::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall};
-pub use host::{FileInfo, Listing, LogSink, ProgressSink, SourceHandle, SourceReader, StopSignal, Stopper};
+pub use host::{
+    DirectoryConnector, DirectorySession, DirectorySink, FileInfo, Listing, LogSink, ProgressSink,
+    SourceHandle, SourceReader, StopSignal, Stopper,
+};
 pub use package::{MAX_PACKAGE, Package};
 pub use sandbox::{Plugin, Sandbox, SandboxConfig};

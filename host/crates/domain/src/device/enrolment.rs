@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{GroupPath, word::words};
+use super::GroupPath;
 use crate::ids::{CredentialId, DeviceId, EnrolmentTokenId};
+use crate::word::words;
 
 /// Whom a token lets in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::word::words;
 use crate::ids::{DeviceId, MessageId};
+use crate::word::words;
 
 /// Kind of a message for people.
 pub const NOTICE: &str = "notice";

@@ -27,7 +27,6 @@ pub mod spread;
 pub mod status;
 pub mod task;
 pub mod user;
-mod word;
 
 pub use delivery::{Deadlines, Delivery, DeliveryState, Observation, ReportStatus, Wanted, step};
 pub use document::DocumentDigest;

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{GroupPath, word::words};
+use super::GroupPath;
+use crate::word::words;
 use crate::{
     Name,
     ids::{DeviceId, SyncOperationId},

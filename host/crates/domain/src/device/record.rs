@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{GroupPath, Status, word::words};
+use super::{GroupPath, Status};
 use crate::ids::DeviceId;
+use crate::word::words;
 
 /// Where a device stands with this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]

@@ -8,7 +8,8 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceState, word::words};
+use super::DeviceState;
+use crate::word::words;
 
 /// A colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::word::words;
+use crate::word::words;
 use crate::{
     Name,
     ids::{DeviceId, TaskId},
