@@ -65,14 +65,13 @@ pub(crate) enum Refusal {
 }
 
 /// The places that there are for messages of devices.
-#[derive(Clone)]
 pub(crate) struct Limits {
     enrolments: Arc<Semaphore>,
     reports: Arc<Semaphore>,
     contacts: Arc<Semaphore>,
     /// Bytes of messages larger than what most are, in places of 64 KiB.
     content: Arc<Semaphore>,
-    rates: Arc<DefaultKeyedRateLimiter<DeviceId>>,
+    rates: DefaultKeyedRateLimiter<DeviceId>,
 }
 
 /// A place that was taken, until it is dropped.
@@ -92,7 +91,7 @@ impl Default for Limits {
             contacts: places(256),
             // 256 MiB.
             content: places(4_096),
-            rates: Arc::new(DefaultKeyedRateLimiter::keyed(Quota::per_second(A_SECOND).allow_burst(BURST))),
+            rates: DefaultKeyedRateLimiter::keyed(Quota::per_second(A_SECOND).allow_burst(BURST)),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
     let mut presented = None;
     // Nobody is listened to who is not known.
     if !api.engine.is_of_quiet_device(token) {
-        presented = match api.engine.authenticate_device(token).await {
+        presented = match Box::pin(api.engine.authenticate_device(token)).await {
             Ok(Some(presented)) => Some(presented),
             Ok(None) => return unauthorized(),
             Err(error) => return failed(&error, Vec::new()),
@@ -58,7 +58,8 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
         Err(refusal) => return refused(refusal, message.instance_uid),
     };
     let link = link(&api, &parts, false);
-    match api.engine.answer_device(presented, token, &link, &message).await {
+    // On the heap, so that a contact without news does not make the room that answering takes.
+    match Box::pin(api.engine.answer_device(presented, token, &link, &message)).await {
         Ok(answer) => {
             let refused = answer.message.error_response.is_some();
             let status = if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
