@@ -15,7 +15,7 @@ use syncline_protocol::{
     opamp::{AgentToServer, ServerErrorResponseType, ServerToAgent},
 };
 
-use super::{Quietly, Refusal, bearer, link, quietly, unauthorized, unavailable};
+use super::{Quietly, Refusal, bearer, limits::OF_REQUEST, link, quietly, unauthorized, unavailable};
 use crate::state::Api;
 
 /// Takes a message of a device and answers it.
@@ -53,7 +53,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
             Err(error) => return failed(&error, message.instance_uid),
         },
     };
-    let _place = match api.device_limits.place(&presented, &message, metrics).await {
+    let _place = match api.device_limits.place(&presented, &message, OF_REQUEST, metrics).await {
         Ok(place) => place,
         Err(refusal) => return refused(refusal, message.instance_uid),
     };
