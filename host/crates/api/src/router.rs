@@ -253,9 +253,7 @@ impl Routes {
 /// each answer would cost as much as the answer.
 fn dress_for_devices(api: Api) -> Router {
     let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(api.clone(), observe::count_device))
-        .layer(from_fn(linger::read_rest))
-        .layer(from_fn_with_state(api.clone(), observe::limit_time))
+        .layer(from_fn_with_state(api.clone(), observe::device))
         .layer(CatchPanicLayer::custom(problem::of_panic));
     opamp::routes().route_layer(layers).with_state(api)
 }

@@ -49,7 +49,7 @@ pub(crate) struct Api {
     pub engine: Engine,
     pub options: Arc<ApiOptions>,
     pub under_way: UnderWay,
-    pub device_limits: Limits,
+    pub device_limits: Arc<Limits>,
 }
 
 impl Api {
@@ -58,7 +58,7 @@ impl Api {
             engine,
             options: Arc::new(options),
             under_way: UnderWay::default(),
-            device_limits: Limits::default(),
+            device_limits: Arc::default(),
         }
     }
 

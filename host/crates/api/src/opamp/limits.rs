@@ -65,21 +65,22 @@ pub(crate) enum Refusal {
 }
 
 /// The places that there are for messages of devices.
-#[derive(Clone)]
 pub(crate) struct Limits {
     enrolments: Arc<Semaphore>,
     reports: Arc<Semaphore>,
     contacts: Arc<Semaphore>,
     /// Bytes of messages larger than what most are, in places of 64 KiB.
     content: Arc<Semaphore>,
-    rates: Arc<DefaultKeyedRateLimiter<DeviceId>>,
+    rates: DefaultKeyedRateLimiter<DeviceId>,
 }
 
 /// A place that was taken, until it is dropped.
 pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
-/// How long a message waits for a place.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a message waits for a place over plain HTTP, where whoever sent it gives up by itself.
+pub(super) const OF_REQUEST: Duration = Duration::from_secs(10);
+/// The same on a connection that stays: waiting is less work than coming again.
+pub(super) const OF_SOCKET: Duration = Duration::from_secs(60);
 /// Bytes of a place for content.
 const PIECE: usize = 64 << 10;
 
@@ -92,7 +93,7 @@ impl Default for Limits {
             contacts: places(256),
             // 256 MiB.
             content: places(4_096),
-            rates: Arc::new(DefaultKeyedRateLimiter::keyed(Quota::per_second(A_SECOND).allow_burst(BURST))),
+            rates: DefaultKeyedRateLimiter::keyed(Quota::per_second(A_SECOND).allow_burst(BURST)),
         }
     }
 }
@@ -103,6 +104,7 @@ impl Limits {
         &self,
         presented: &Presented,
         message: &AgentToServer,
+        patience: Duration,
         metrics: &Metrics,
     ) -> Result<Place, Refusal> {
         let kind = Kind::of(presented, message);
@@ -121,7 +123,7 @@ impl Limits {
             Kind::Contact => &self.contacts,
         };
         // A herd is let in one after the other; only what would wait for long is sent away.
-        match timeout(PATIENCE, Arc::clone(places).acquire_owned()).await {
+        match timeout(patience, Arc::clone(places).acquire_owned()).await {
             Ok(Ok(place)) => Ok(Place(place)),
             // The places are there for as long as the server is.
             Ok(Err(_)) | Err(_) => {

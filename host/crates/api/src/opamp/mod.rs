@@ -72,7 +72,7 @@ async fn quietly(api: &Api, token: &str, message: &AgentToServer) -> Result<Quie
     if let Some(answer) = api.engine.answer_quietly(token, message).await? {
         return Ok(Quietly::Answered(Box::new(answer)));
     }
-    Ok(api.engine.authenticate_device(token).await?.map_or(Quietly::Unknown, Quietly::Known))
+    Ok(Box::pin(api.engine.authenticate_device(token)).await?.map_or(Quietly::Unknown, Quietly::Known))
 }
 
 fn unauthorized() -> Response {

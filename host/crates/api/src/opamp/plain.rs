@@ -15,7 +15,7 @@ use syncline_protocol::{
     opamp::{AgentToServer, ServerErrorResponseType, ServerToAgent},
 };
 
-use super::{Quietly, Refusal, bearer, link, quietly, unauthorized, unavailable};
+use super::{Quietly, Refusal, bearer, limits::OF_REQUEST, link, quietly, unauthorized, unavailable};
 use crate::state::Api;
 
 /// Takes a message of a device and answers it.
@@ -26,7 +26,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
     let mut presented = None;
     // Nobody is listened to who is not known.
     if !api.engine.is_of_quiet_device(token) {
-        presented = match api.engine.authenticate_device(token).await {
+        presented = match Box::pin(api.engine.authenticate_device(token)).await {
             Ok(Some(presented)) => Some(presented),
             Ok(None) => return unauthorized(),
             Err(error) => return failed(&error, Vec::new()),
@@ -53,12 +53,13 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Response {
             Err(error) => return failed(&error, message.instance_uid),
         },
     };
-    let _place = match api.device_limits.place(&presented, &message, metrics).await {
+    let _place = match api.device_limits.place(&presented, &message, OF_REQUEST, metrics).await {
         Ok(place) => place,
         Err(refusal) => return refused(refusal, message.instance_uid),
     };
     let link = link(&api, &parts, false);
-    match api.engine.answer_device(presented, token, &link, &message).await {
+    // On the heap, so that a contact without news does not make the room that answering takes.
+    match Box::pin(api.engine.answer_device(presented, token, &link, &message)).await {
         Ok(answer) => {
             let refused = answer.message.error_response.is_some();
             let status = if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };

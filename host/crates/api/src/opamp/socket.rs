@@ -20,7 +20,7 @@ use syncline_protocol::{
     opamp::{AgentToServer, ServerErrorResponseType, ServerToAgent},
 };
 
-use super::{Quietly, bearer, later, link, quietly, unauthorized, unavailable};
+use super::{Quietly, bearer, later, limits::OF_SOCKET, link, quietly, unauthorized, unavailable};
 use crate::state::Api;
 
 /// Bytes that are read at a time.
@@ -115,7 +115,9 @@ impl Talk {
                 Quietly::Answered(answer) => Ok(Some(*answer)),
                 Quietly::Known(presented) => {
                     let metrics = &self.api.options.metrics;
-                    let Ok(_place) = self.api.device_limits.place(&presented, &message, metrics).await else {
+                    let Ok(_place) =
+                        self.api.device_limits.place(&presented, &message, OF_SOCKET, metrics).await
+                    else {
                         let (message, _) = unavailable(message.instance_uid.clone());
                         return Ok(Some(Answer { message, device: None }));
                     };

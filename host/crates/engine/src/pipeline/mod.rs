@@ -27,6 +27,7 @@ use syncline_domain::{
     sync::Sync,
 };
 use syncline_store::Claim;
+use tokio_util::sync::CancellationToken;
 
 use self::journal::Journal;
 use crate::{
@@ -81,20 +82,14 @@ pub(crate) struct Work<'a> {
 /// Takes a claimed run down the road. What it leaves behind is written while it works.
 pub async fn attempt(engine: &Engine, claim: &Claim, control: &Arc<Control>) -> Outcome {
     let journal = Arc::new(Journal::new(Arc::clone(&engine.inner.clock), Arc::clone(control)));
-    let outcome = {
-        let road = road(engine, claim, control, &journal);
-        tokio::pin!(road);
-        loop {
-            tokio::select! {
-                outcome = &mut road => break outcome,
-                () = tokio::time::sleep(FLUSH) => {
-                    if let Err(error) = journal.flush(engine.db(), claim).await {
-                        lost_journal(claim, control, &error);
-                    }
-                }
-            }
+    let journal = &journal;
+    let road = road(engine, claim, control, journal);
+    let outcome = beside(road, FLUSH, || async move {
+        if let Err(error) = journal.flush(engine.db(), claim).await {
+            lost_journal(claim, control, &error);
         }
-    };
+    })
+    .await;
     let mut outcome = outcome.unwrap_or_else(|error| failed(claim, error));
     outcome.counts.passed_over = journal.passed_over_count();
     if let Some(failure) = &outcome.failure {
@@ -104,8 +99,28 @@ pub async fn attempt(engine: &Engine, claim: &Claim, control: &Arc<Control>) -> 
         );
     }
     journal.close();
-    last_flush(engine, claim, control, &journal).await;
+    last_flush(engine, claim, control, journal).await;
     outcome
+}
+
+/// Does a chore every so often, until the work has ended. The work goes on while the chore waits: it may have what the chore
+/// waits for, such as a connection.
+async fn beside<T, C: Future<Output = ()>>(
+    work: impl Future<Output = T>,
+    every: Duration,
+    mut chore: impl FnMut() -> C,
+) -> T {
+    let over = CancellationToken::new();
+    let chores = async {
+        while over.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+            chore().await;
+        }
+    };
+    let work = async {
+        let _over = over.clone().drop_guard();
+        work.await
+    };
+    tokio::join!(work, chores).0
 }
 
 /// Worth some patience: operations that are not written down are not tried again.
@@ -330,4 +345,23 @@ fn event_of(run: &Run, ending: &Ending) -> NewEvent {
     let kind =
         format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
     NewEvent::new(&kind, "system", message).run(run.id, sync).level(level).data(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{sync::Semaphore, time::timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_goes_on_while_a_chore_waits_for_what_the_work_is_given_first() {
+        let connections = Semaphore::new(1);
+        let mut taken = Some(connections.acquire().await.unwrap());
+        let work = async { connections.acquire().await.map(drop) };
+        let both = beside(work, Duration::from_millis(1), || {
+            drop(taken.take());
+            async { drop(connections.acquire().await) }
+        });
+        timeout(Duration::from_secs(10), both).await.unwrap().unwrap();
+    }
 }

@@ -52,8 +52,9 @@ pub struct NewEnrolment {
     pub instance_uid: String,
     /// What to call it: its host name, say. A device that was registered keeps its name.
     pub name: String,
-    /// Its facts.
-    pub facts: Facts,
+    /// Its facts; `None` if it did not say what it is. A new device is made of nothing less: whoever has its credential already
+    /// may have said more under the token before.
+    pub facts: Option<Facts>,
     /// What its agent can do.
     pub abilities: Abilities,
 }
@@ -145,14 +146,15 @@ impl Db {
 
     /// Takes in a device that came with a token, and gives it a credential of its own. The same process that comes again
     /// with the same token is the same device, with a second candidate. [`Error::Exists`] if it comes twice at once: one of
-    /// the two is answered, the other has to be repeated.
-    pub async fn enrol(&self, token: EnrolmentTokenId, new: &NewEnrolment) -> Result<Enrolling> {
+    /// the two is answered, the other has to be repeated. None if this process is not known and did not say what it is.
+    pub async fn enrol(&self, token: EnrolmentTokenId, new: &NewEnrolment) -> Result<Option<Enrolling>> {
         let mut tx = self.begin().await?;
         let token = find_valid(&mut tx, token, self.now()).await?;
         let device = match &token.admits {
             Admits::Device(id) => *id,
             Admits::Group(group) => match repeated(&mut tx, token.id, &new.instance_uid).await? {
                 Some(id) => id,
+                None if new.facts.is_none() => return Ok(None),
                 None => {
                     let id = DeviceId::new(self.now());
                     registry::insert(&mut tx, id, &new.name, group, self.now()).await?;
@@ -160,18 +162,20 @@ impl Db {
                 }
             },
         };
-        refuse_decommissioned(&registry::find(&mut tx, device).await?)?;
+        let known = registry::find(&mut tx, device).await?;
+        refuse_decommissioned(&known)?;
         let query =
             sql("UPDATE devices SET enrolling_with = $2, instance_uid = $3, facts = $4, abilities = $5
             WHERE id = $1");
         let query = query.bind(device).bind(token.id).bind(&new.instance_uid);
-        let written = query.bind_json(&new.facts).bind_json(&new.abilities).execute(&mut tx).await;
+        let facts = new.facts.as_ref().unwrap_or(&known.facts);
+        let written = query.bind_json(facts).bind_json(&new.abilities).execute(&mut tx).await;
         written.map_err(|error| error.or_exists("enrolment under way of process", &new.instance_uid))?;
         let credential =
             credentials::add_candidate(&mut tx, device, Some(token.id), false, self.now()).await?;
         let device = registry::find(&mut tx, device).await?;
         tx.commit().await?;
-        Ok(Enrolling { device, credential })
+        Ok(Some(Enrolling { device, credential }))
     }
 }
 
@@ -194,11 +198,13 @@ impl Db {
                 token.name
             )));
         };
-        refuse_decommissioned(&registry::lock(&mut tx, device).await?)?;
+        let known = registry::lock(&mut tx, device).await?;
+        refuse_decommissioned(&known)?;
         use_up(&mut tx, token.id, now).await?;
         let query = sql("UPDATE devices SET instance_uid = $2, facts = $3, abilities = $4 WHERE id = $1");
         let query = query.bind(device).bind(&new.instance_uid);
-        query.bind_json(&new.facts).bind_json(&new.abilities).execute(&mut tx).await?;
+        let facts = new.facts.as_ref().unwrap_or(&known.facts);
+        query.bind_json(facts).bind_json(&new.abilities).execute(&mut tx).await?;
         credentials::keep_token(&mut tx, device, token.id, text, now).await?;
         let device = registry::find(&mut tx, device).await?;
         tx.commit().await?;

@@ -105,6 +105,11 @@ impl Db {
         if let Some(last) = self.presence().last.lock().get(&device) {
             return Ok(Some(*last));
         }
+        // On the heap: nearly always it is known.
+        Box::pin(self.stored_sequence(device)).await
+    }
+
+    async fn stored_sequence(&self, device: DeviceId) -> Result<Option<LastSequence>> {
         let query = sql("SELECT id, instance_uid, sequence FROM devices WHERE id = $1");
         let Some(row) = query.bind(device).row(&mut self.read().await?).await? else { return Ok(None) };
         let row = row.of("devices", "id");

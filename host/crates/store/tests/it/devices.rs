@@ -55,8 +55,16 @@ async fn token(lab: &Lab, db: &Db, admits: Admits, single_use: bool) -> Enrolmen
 async fn enrol(lab: &Lab, db: &Db, token: EnrolmentTokenId, uid: &str) -> syncline_store::Result<Enrolling> {
     lab.pass(Duration::from_millis(1));
     let facts = Facts::from([("os.type".to_owned(), "linux".into())]);
-    let (instance_uid, name) = (uid.to_owned(), format!("host-{uid}"));
-    db.enrol(token, &NewEnrolment { instance_uid, name, facts, abilities: Abilities::default() }).await
+    Ok(db.enrol(token, &enrolment(uid, Some(facts))).await?.unwrap())
+}
+
+fn enrolment(uid: &str, facts: Option<Facts>) -> NewEnrolment {
+    NewEnrolment {
+        instance_uid: uid.to_owned(),
+        name: format!("host-{uid}"),
+        facts,
+        abilities: Abilities::default(),
+    }
 }
 
 async fn names(db: &Db, filter: DeviceFilter) -> Vec<String> {
@@ -119,6 +127,8 @@ both_engines! {
         // The answer was lost: the same process comes again, and is the same device. Another is another.
         let again = enrol(&lab, &db, token, "aa").await.unwrap();
         assert_eq!(again.device.id, first.device.id);
+        let again = db.enrol(token, &enrolment("aa", None)).await.unwrap().unwrap();
+        assert_eq!((again.device.id, &again.device.facts), (first.device.id, &first.device.facts));
         let other = enrol(&lab, &db, token, "bb").await.unwrap();
         assert_ne!(other.device.id, first.device.id);
         assert!(db.credential_by_secret(&first.credential).await.unwrap().is_some(), "up to two candidates live");
@@ -151,7 +161,10 @@ both_engines! {
         for uid in ["aa", "bb"] {
             let one = enrol(&lab, &db, record.id, uid).await.unwrap();
             assert_eq!(accept(&db, &one.credential).await, Accepted::First);
+            // What it had under way when it took its own credential makes no second device.
+            assert_eq!(db.enrol(record.id, &enrolment(uid, None)).await.unwrap(), None);
         }
+        assert_eq!(names(&db, DeviceFilter::default()).await, ["host-aa", "host-bb"]);
         let late = enrol(&lab, &db, record.id, "cc").await.unwrap();
         lab.pass(LONG);
         assert_eq!(db.enrolment_token_by_secret(&text).await.unwrap(), None);

@@ -10,6 +10,7 @@ use syncline_domain::{
     device::{
         Abilities, Publication, Scope,
         enrolment::{Admits, EnrolmentToken},
+        record::Facts,
     },
     ids::DeviceId,
 };
@@ -42,10 +43,10 @@ impl Engine {
         message: &AgentToServer,
     ) -> Result<Enrolled> {
         let abilities = facts::abilities(message, Abilities::default());
-        let known = message.agent_description.as_ref().map(facts::facts).unwrap_or_default();
+        let known = message.agent_description.as_ref().map(facts::facts);
         let new = NewEnrolment {
             instance_uid: hex::encode(uid.as_bytes()),
-            name: facts::name(&known, uid),
+            name: facts::name(known.as_ref().unwrap_or(&Facts::new()), uid),
             facts: known,
             abilities,
         };
@@ -58,9 +59,11 @@ impl Engine {
             Err(error) => return Err(error.into()),
         };
         let mut answer = answer_of(message);
-        let period = self.config().devices.period;
-        answer.connection_settings =
-            Some(self.connection_settings(enrolling.device.id, &enrolling.credential, period, link));
+        if let Some(enrolling) = enrolling {
+            let (device, period) = (enrolling.device.id, self.config().devices.period);
+            let settings = self.connection_settings(device, &enrolling.credential, period, link);
+            answer.connection_settings = Some(settings);
+        }
         if message.agent_description.is_none() {
             answer.flags = u64::from(ServerToAgentFlags::REPORT_FULL_STATE);
         }
