@@ -23,6 +23,13 @@ const BOOLEAN: u8 = 0x01;
 /// `[3]` of an LDAPResult.
 const REFERRAL: u8 = 0xa3;
 
+/// RFC 2696.
+const PAGING: &[u8] = b"1.2.840.113556.1.4.319";
+/// Active Directory's changes since a cookie ([MS-ADTS] 3.1.1.3.4.1.3), in request and answer.
+const DIRSYNC: &[u8] = b"1.2.840.113556.1.4.841";
+/// RFC 4533, in a request.
+const SYNC: &[u8] = b"1.3.6.1.4.1.4203.1.9.1.1";
+
 /// Bytes that are no LDAPMessage, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadMessage {
@@ -157,6 +164,18 @@ pub struct Paging<'a> {
     pub cookie: &'a [u8],
 }
 
+/// How a search asks for what has changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Changes {
+    /// Not at all: for all that there is.
+    #[default]
+    No,
+    /// Content synchronization, RFC 4533.
+    Sync,
+    /// Active Directory's DirSync.
+    DirSync,
+}
+
 /// Reads the frame of a message: `message` is one and nothing more.
 pub fn parse(message: &[u8]) -> Result<Message<'_>, BadMessage> {
     let mut whole = Elements(message);
@@ -222,11 +241,31 @@ impl<'a> Message<'a> {
 
     /// Paging, if the message has that control.
     pub fn paging(&self) -> Result<Option<Paging<'a>>, BadMessage> {
-        let Some(value) = self.control(b"1.2.840.113556.1.4.319")? else { return Ok(None) };
+        let Some(value) = self.control(PAGING)? else { return Ok(None) };
         let mut elements = Elements(Elements(value).expect(SEQUENCE, "value of the paging control")?);
         let size = number(elements.expect(INTEGER, "page size")?, "page size")?;
         let cookie = elements.expect(OCTETS, "cookie of the paging control")?;
         Ok(Some(Paging { size, cookie }))
+    }
+
+    /// Of a search request: how it asks for what has changed.
+    pub fn changes(&self) -> Result<Changes, BadMessage> {
+        Ok(match (self.control(SYNC)?, self.control(DIRSYNC)?) {
+            (Some(_), _) => Changes::Sync,
+            (None, Some(_)) => Changes::DirSync,
+            (None, None) => Changes::No,
+        })
+    }
+
+    /// Of a search result done: whether the server has more to give, by paging or DirSync, once it is asked again.
+    pub fn has_more(&self) -> Result<bool, BadMessage> {
+        if self.paging()?.is_some_and(|paging| !paging.cookie.is_empty()) {
+            return Ok(true);
+        }
+        let Some(value) = self.control(DIRSYNC)? else { return Ok(false) };
+        let mut elements = Elements(Elements(value).expect(SEQUENCE, "value of the DirSync control")?);
+        // Any other number than 0, negative ones too.
+        Ok(elements.expect(INTEGER, "flag of the DirSync control")?.iter().any(|octet| *octet != 0))
     }
 
     /// The value of a control, by its object identifier; empty if it has none.

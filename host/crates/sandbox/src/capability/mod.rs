@@ -6,7 +6,9 @@
 //! guest ([`Refusal`]).
 
 pub(crate) mod clock;
+pub(crate) mod desired_directory;
 pub(crate) mod desired_files;
+pub(crate) mod ldap;
 pub(crate) mod log;
 pub(crate) mod progress;
 pub(crate) mod settings;

@@ -39,12 +39,21 @@ fn done(code: &[u8], rest: &[u8]) -> Vec<u8> {
     message(7, 0x65, &[&body, rest].concat(), b"")
 }
 
-fn paging(size: u8, cookie: &[u8]) -> Vec<u8> {
-    let value = element(0x30, &[element(0x02, &[size]), element(0x04, cookie)].concat());
+/// Controls: one that nobody knows, then this one.
+fn controls(oid: &[u8], value: &[u8]) -> Vec<u8> {
     let control = |oid: &[u8], value: &[u8]| {
         element(0x30, &[element(0x04, oid), element(0x01, &[0xff]), element(0x04, value)].concat())
     };
-    element(0xa0, &[control(b"1.2.3", b"x"), control(b"1.2.840.113556.1.4.319", &value)].concat())
+    element(0xa0, &[control(b"1.2.3", b"x"), control(oid, value)].concat())
+}
+
+fn paging(size: u8, cookie: &[u8]) -> Vec<u8> {
+    controls(PAGING, &element(0x30, &[element(0x02, &[size]), element(0x04, cookie)].concat()))
+}
+
+fn dirsync(flag: &[u8]) -> Vec<u8> {
+    let value = [element(0x02, flag), element(0x02, &[0]), element(0x04, b"cookie")];
+    controls(DIRSYNC, &element(0x30, &value.concat()))
 }
 
 #[test]
@@ -67,6 +76,25 @@ fn a_search_and_how_it_ended() {
     let bytes = message(9, 0x73, &[element(0x04, b"ldap://b/"), element(0x04, b"ldap://c/")].concat(), b"");
     assert_eq!(parse(&bytes).unwrap().references().unwrap(), [b"ldap://b/", b"ldap://c/"]);
     assert_eq!(parse(&message(9, 0x50, &[1, 4], b"")).unwrap().abandoned(), Ok(260));
+}
+
+#[test]
+fn a_server_that_has_more_says_so() {
+    let more = |controls: &[u8]| {
+        let bytes = message(7, 0x65, &[element(0x0a, &[0]), element(4, b""), element(4, b"")].concat(), controls);
+        parse(&bytes).unwrap().has_more()
+    };
+    assert_eq!(more(b""), Ok(false));
+    assert_eq!(more(&paging(0, b"")), Ok(false));
+    assert_eq!(more(&paging(0, b"next")), Ok(true));
+    assert_eq!(more(&dirsync(&[0])), Ok(false));
+    assert_eq!(more(&dirsync(&[1])), Ok(true));
+    assert_eq!(more(&dirsync(&[0xff, 0, 0, 0, 0])), Ok(true));
+    assert_eq!(more(&controls(DIRSYNC, b"")), Err(BadMessage::Missing("value of the DirSync control")));
+    let changes = |controls: &[u8]| parse(&search("", 0, controls)).unwrap().changes();
+    assert_eq!(changes(&paging(9, b"")), Ok(Changes::No));
+    assert_eq!(changes(&controls(SYNC, b"")), Ok(Changes::Sync));
+    assert_eq!(changes(&dirsync(&[0])), Ok(Changes::DirSync));
 }
 
 #[test]
@@ -217,7 +245,7 @@ proptest! {
         for part in split(&stream).flatten() {
             let Ok(message) = parse(part) else { continue };
             let _ = (message.outcome(), message.search(), message.abandoned());
-            let _ = (message.references(), message.paging());
+            let _ = (message.references(), message.changes(), message.has_more());
         }
         let _ = parse(&stream);
     }
