@@ -179,13 +179,9 @@ impl SandboxLimits {
     /// takes every entry apart.
     pub fn for_world(world: &str) -> Self {
         match world {
-            DEVICE_POLICY => Self {
-                cpu_ms: 100,
-                wall_ms: 5_000,
-                call_bytes: 16 << 20,
-                calls: 10_000,
-                ..Self::default()
-            },
+            DEVICE_POLICY => {
+                Self { cpu_ms: 100, wall_ms: 5_000, call_bytes: 16 << 20, calls: 10_000, ..Self::default() }
+            }
             DIRECTORY_SYNC => Self { cpu_ms: 120_000, wall_ms: 3_600_000, ..Self::default() },
             _ => Self::default(),
         }

@@ -277,7 +277,8 @@ impl Shared {
             Failure::plugin("contract", message)
         };
         let exports = |name| component.get_export_index(None, name).is_some();
-        let imports = |name| component.component_type().imports(self.engine()).any(|(import, _)| import == name);
+        let imports =
+            |name| component.component_type().imports(self.engine()).any(|(import, _)| import == name);
         let linkers = &self.linkers;
         let world = if exports(directory_sync::EXPORT) && imports(desired_directory::IMPORT) {
             let instance = linkers.directory_sync.instantiate_pre(component).map_err(unfit)?;

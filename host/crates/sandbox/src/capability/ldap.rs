@@ -123,11 +123,14 @@ impl LdapContext {
             return Err(Failure::plugin_limit("sessions", message));
         }
         if self.connections >= CONNECTIONS {
-            let message = format!("more than {CONNECTIONS} connections in a run: keep sessions open and use them again");
+            let message = format!(
+                "more than {CONNECTIONS} connections in a run: keep sessions open and use them again"
+            );
             return Err(Failure::plugin_limit("connections", message));
         }
         let refused = |failure: &&Failure| failure.code == "credentials";
-        let same_account = self.refused.iter().filter(|((name, _), _)| name == source).map(|(_, failure)| failure);
+        let same_account =
+            self.refused.iter().filter(|((name, _), _)| name == source).map(|(_, failure)| failure);
         let same_place = self.refused.get(&(source.clone(), referral.to_owned()));
         match same_place.or_else(|| same_account.clone().find(refused)) {
             Some(failure) => Err(failure.clone()),
@@ -152,7 +155,8 @@ impl LdapContext {
             self.reading.followed(&referral);
         }
         self.sessions += 1;
-        let bases = source.labels.into_iter().filter(|(name, _)| name == BASE).map(|(_, base)| base).collect();
+        let bases =
+            source.labels.into_iter().filter(|(name, _)| name == BASE).map(|(_, base)| base).collect();
         Ok(OpenSession {
             place: Arc::new(Place { source: source.name.as_str().to_owned(), referral, bases }),
             source: source.name,
@@ -165,7 +169,9 @@ impl LdapContext {
 
 impl OpenSession {
     fn connection(&mut self) -> Result<&mut Box<dyn DirectorySession>, Failure> {
-        let closed = || Failure::unavailable("closed", format!("the session with {} is over: connect again", self.server));
+        let closed = || {
+            Failure::unavailable("closed", format!("the session with {} is over: connect again", self.server))
+        };
         match &mut self.connection {
             Some(connection) => Ok(connection),
             None => Err(closed()),
@@ -182,7 +188,8 @@ impl OpenSession {
     fn note(&mut self, requests: Vec<Request<'_>>, reading: &mut Reading) -> Result<(), Failure> {
         let searches = requests.iter().filter(|request| matches!(request, Request::Search(_))).count();
         if self.pending.len() + searches > SEARCHES {
-            let message = format!("{SEARCHES} searches of a session have no result yet: receive before sending more");
+            let message =
+                format!("{SEARCHES} searches of a session have no result yet: receive before sending more");
             return Err(Failure::plugin_limit("searches", message));
         }
         for request in requests {
@@ -268,7 +275,8 @@ impl Host for Call {
         self.begin()?;
         let source = self.ldap.bound(&source)?;
         if referral.is_empty() || referral.len() > REFERRAL {
-            let message = format!("a referral of {} bytes: it is an LDAP URL of 1 to {REFERRAL}", referral.len());
+            let message =
+                format!("a referral of {} bytes: it is an LDAP URL of 1 to {REFERRAL}", referral.len());
             return Err(Failure::plugin("referral", message).into());
         }
         self.ldap.may_connect(&source.name, &referral)?;
@@ -304,7 +312,9 @@ impl HostSession for Call {
             Ok(unbinds)
         });
         let sent = match noted {
-            Ok(unbinds) => session.connection()?.send(&messages).await.map(|()| unbinds).map_err(Refusal::from),
+            Ok(unbinds) => {
+                session.connection()?.send(&messages).await.map(|()| unbinds).map_err(Refusal::from)
+            }
             Err(refusal) => Err(refusal),
         };
         match sent {

@@ -81,7 +81,8 @@ fn a_search_and_how_it_ended() {
 #[test]
 fn a_server_that_has_more_says_so() {
     let more = |controls: &[u8]| {
-        let bytes = message(7, 0x65, &[element(0x0a, &[0]), element(4, b""), element(4, b"")].concat(), controls);
+        let bytes =
+            message(7, 0x65, &[element(0x0a, &[0]), element(4, b""), element(4, b"")].concat(), controls);
         parse(&bytes).unwrap().has_more()
     };
     assert_eq!(more(b""), Ok(false));

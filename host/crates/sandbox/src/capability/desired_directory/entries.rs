@@ -47,7 +47,10 @@ pub(super) fn entry(entry: types::Entry) -> Result<Entry, Failure> {
     }
     entry.aliases.iter().try_for_each(|alias| check_alias(alias)).map_err(broken)?;
     if entry.attributes.len() > ATTRIBUTES {
-        return Err(broken(format!("it has {} attributes, and {ATTRIBUTES} is the most", entry.attributes.len())));
+        return Err(broken(format!(
+            "it has {} attributes, and {ATTRIBUTES} is the most",
+            entry.attributes.len()
+        )));
     }
     if let Some([a, b]) = entry.attributes.array_windows().find(|[a, b]| a.name >= b.name) {
         let (a, b) = (shown(&a.name), shown(&b.name));
@@ -83,11 +86,16 @@ fn attribute(attribute: types::Attribute) -> Result<Attribute, String> {
     if values.len() > VALUES {
         return Err(format!("its attribute {name} has {} values, and {VALUES} is the most", values.len()));
     }
-    let values: Vec<_> =
-        values.into_iter().map(value).collect::<Result<_, _>>().map_err(|what| format!("its attribute {name}: {what}"))?;
+    let values: Vec<_> = values
+        .into_iter()
+        .map(value)
+        .collect::<Result<_, _>>()
+        .map_err(|what| format!("its attribute {name}: {what}"))?;
     let bytes: usize = values.iter().map(value_bytes).sum();
     if bytes > VALUE_BYTES {
-        return Err(format!("its attribute {name} has {bytes} bytes of values, and {VALUE_BYTES} is the most"));
+        return Err(format!(
+            "its attribute {name} has {bytes} bytes of values, and {VALUE_BYTES} is the most"
+        ));
     }
     Ok(Attribute { name, source, values })
 }
@@ -118,7 +126,11 @@ fn reference(reference: types::Reference) -> Result<Reference, String> {
 
 fn check_alias(alias: &str) -> Result<(), String> {
     if alias.is_empty() || alias.len() > ALIAS {
-        return Err(format!("the alias {} has {} bytes, and may have 1 to {ALIAS}", shown(alias), alias.len()));
+        return Err(format!(
+            "the alias {} has {} bytes, and may have 1 to {ALIAS}",
+            shown(alias),
+            alias.len()
+        ));
     }
     Ok(())
 }
@@ -147,7 +159,10 @@ pub(super) fn size(entry: &Entry) -> usize {
         ITEM + one.name.len() + one.source.len() + values
     };
     let aliases: usize = entry.aliases.iter().map(|alias| ITEM / 2 + alias.len()).sum();
-    ITEM + entry.id.as_str().len() + entry.name.len() + aliases + entry.attributes.iter().map(attribute).sum::<usize>()
+    ITEM + entry.id.as_str().len()
+        + entry.name.len()
+        + aliases
+        + entry.attributes.iter().map(attribute).sum::<usize>()
 }
 
 /// What a membership takes, roughly.

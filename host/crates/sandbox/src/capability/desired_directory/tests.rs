@@ -96,7 +96,10 @@ fn each_rule_of_an_entry_is_held_and_the_refusal_names_it() {
     refused(|entry| entry.attributes = vec![attribute("")], "no name");
     refused(|entry| entry.attributes = vec![attribute("a\u{7}")], "control character");
     let values = vec![directory_types::Value::Flag(true); 1_025];
-    refused(|entry| entry.attributes[0].values = values, "the entry 4711: its attribute email has 1025 values");
+    refused(
+        |entry| entry.attributes[0].values = values,
+        "the entry 4711: its attribute email has 1025 values",
+    );
     let values = vec![directory_types::Value::Bytes(vec![0; (256 << 10) + 1])];
     refused(|entry| entry.attributes[0].values = values, "262145 bytes");
     let values = vec![directory_types::Value::Time(i64::MAX)];

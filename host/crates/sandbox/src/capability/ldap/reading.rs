@@ -235,8 +235,9 @@ impl Reading {
 
     /// Why a search was not read whole, and its place among the others.
     fn fault(&self, search: &Search) -> Option<(u64, String)> {
-        let Place { source, referral, .. } = &search.place;
-        let server = if referral.is_empty() { String::new() } else { format!(" at {}", visible(referral, SHOWN)) };
+        let Place { source, referral, .. } = &*search.place;
+        let server =
+            if referral.is_empty() { String::new() } else { format!(" at {}", visible(referral, SHOWN)) };
         let about = format!("in {source}{server}, the search from {:?}", search.about);
         if let Some(fault) = &search.fault
             && !self.is_followed(&fault.referrals)
@@ -247,7 +248,9 @@ impl Reading {
             return Some((u64::MAX, format!("{about} had no result when the run ended")));
         }
         let missing = search.references.iter().filter(|urls| !self.is_followed(urls)).count();
-        (missing > 0).then(|| (u64::MAX, format!("{about} named {missing} parts on other servers, which were not read")))
+        (missing > 0).then(|| {
+            (u64::MAX, format!("{about} named {missing} parts on other servers, which were not read"))
+        })
     }
 
     fn is_followed(&self, urls: &[Hash]) -> bool {
@@ -261,10 +264,14 @@ impl Reading {
 
     /// Something below a base was read to its end, asking for changes like this or not at all: what was refused that asked
     /// in another way does not count any more.
-    fn read_otherwise(&mut self, place: &Place, changes: Changes) {
+    fn read_otherwise(&mut self, place: &Arc<Place>, changes: Changes) {
         self.searches.retain(|_, search| {
             let mended = search.place == *place
-                && search.fault.as_ref().and_then(|fault| fault.refused).is_some_and(|refused| refused != changes);
+                && search
+                    .fault
+                    .as_ref()
+                    .and_then(|fault| fault.refused)
+                    .is_some_and(|refused| refused != changes);
             if mended {
                 search.fault = None;
             }

@@ -49,7 +49,9 @@ pub(super) fn vet<'a>(bytes: &'a [u8], source: &Name) -> Result<Vec<Request<'a>>
         }
         let request = match message.and_then(parse) {
             Ok(message) => request(message, source)?,
-            Err(BadMessage::Operation(tag)) => return Err(forbidden(&format!("operation 0x{tag:02x}"), source)),
+            Err(BadMessage::Operation(tag)) => {
+                return Err(forbidden(&format!("operation 0x{tag:02x}"), source));
+            }
             Err(bad) => return Err(framing(&bad.to_string())),
         };
         requests.push(request.map_err(|bad| framing(&bad.to_string()))?);
