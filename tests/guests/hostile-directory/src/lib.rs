@@ -57,6 +57,8 @@ enum Do {
     Reconnect,
     /// Search after an unbind request.
     SearchAfterUnbind,
+    /// Connect until it works, at most ten times.
+    Stubborn,
 
     /// Send a request to bind as somebody else.
     Bind,
@@ -141,6 +143,7 @@ impl DirectorySync for Hostile {
             Do::Abandon => lie::all(&talk::abandoned(&session()?, base)?)?,
             Do::Reconnect => lie::all(&talk::reconnected(settings.source.as_deref(), base)?)?,
             Do::SearchAfterUnbind => lie::all(&talk::unbound(&session()?, base)?)?,
+            Do::Stubborn => lie::all(&talk::stubborn(settings.source.as_deref(), base)?)?,
 
             Do::Bind => talk::say(&session()?, &message::bind())?,
             Do::Modify => talk::say(&session()?, &message::modify(base))?,

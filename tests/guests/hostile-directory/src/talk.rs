@@ -132,3 +132,15 @@ pub(crate) fn unbound(session: &raw::Session, base: &str) -> Result<Vec<String>>
     say(session, &message::unbind(9))?;
     search(session, base)
 }
+
+/// Tries again, whatever the server said.
+pub(crate) fn stubborn(source: Option<&str>, base: &str) -> Result<Vec<String>> {
+    let mut session = connect(source);
+    for _ in 0..9 {
+        if session.is_ok() {
+            break;
+        }
+        session = connect(source);
+    }
+    search(&session?, base)
+}
