@@ -45,6 +45,11 @@ const RECEIVE: std::ops::RangeInclusive<usize> = (64 << 10)..=(1 << 20);
 /// Most bytes of a referral.
 const REFERRAL: usize = 4 << 10;
 
+/// What became of a search whose session the plugin ended.
+const LEFT: &str = "had no result when the plugin ended the session";
+/// What became of a search whose session ended otherwise.
+const CUT: &str = "was cut off: its connection ended before it had a result";
+
 /// A directory source that a sync binds.
 #[derive(Clone)]
 pub struct BoundDirectory {
@@ -178,10 +183,10 @@ impl OpenSession {
         }
     }
 
-    /// It is over, and with it what had no answer yet.
-    fn end(&mut self, reading: &mut Reading) {
+    /// It is over, and with it what had no answer yet. `why` goes on a sentence about that.
+    fn end(&mut self, why: &'static str, reading: &mut Reading) {
         self.connection = None;
-        self.pending.drain().for_each(|(_, pending)| reading.lost(pending));
+        self.pending.drain().for_each(|(_, pending)| reading.lost(&pending, why));
     }
 
     /// Notes what is about to be sent.
@@ -320,13 +325,13 @@ impl HostSession for Call {
         match sent {
             Ok(false) => Ok(()),
             Ok(true) => {
-                session.end(reading);
+                session.end(LEFT, reading);
                 Ok(())
             }
             Err(refusal) => {
                 // Sending too much at once has sent nothing, and can be done better.
                 if !matches!(&refusal, Refusal::Failure(failure) if failure.kind == FailureKind::Limit) {
-                    session.end(reading);
+                    session.end(CUT, reading);
                 }
                 Err(refusal)
             }
@@ -361,7 +366,7 @@ impl HostSession for Call {
             }
             Err(failure) => {
                 if failure.code != "timeout" {
-                    session.end(reading);
+                    session.end(CUT, reading);
                 }
                 Err(failure.into())
             }
@@ -370,7 +375,7 @@ impl HostSession for Call {
 
     async fn drop(&mut self, session: Resource<OpenSession>) -> wasmtime::Result<()> {
         let mut session = self.table.delete(session)?;
-        session.end(&mut self.ldap.reading);
+        session.end(LEFT, &mut self.ldap.reading);
         self.ldap.sessions = self.ldap.sessions.saturating_sub(1);
         Ok(())
     }

@@ -257,17 +257,17 @@ async fn a_read_that_is_not_whole_is_known_whatever_the_plugin_says() {
         (Answers::Ends(51), "busy (51)"),
         (Answers::Ends(52), "unavailable (52)"),
         (Answers::Ends(10), "referral (10)"),
-        (Answers::Closes, "connection closed before its end"),
+        (Answers::Closes, "was cut off: its connection ended"),
         (Answers::Pages, "more pages"),
         (Answers::Refers, "parts on other servers"),
-        (Answers::Bytes(vec![0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]), "connection closed before its end"),
+        (Answers::Bytes(vec![0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]), "was cut off: its connection ended"),
     ] {
         let incomplete = does("swallow", &Directory::that(answers.clone())).await.unwrap().unwrap();
         assert!(incomplete.contains(words), "{answers:?}: {words:?} is not in: {incomplete}");
         assert!(incomplete.contains("in hr, the search from \"dc=x\""), "{incomplete}");
     }
     let incomplete = does("hasty", &Directory::that(Answers::Silent)).await.unwrap().unwrap();
-    assert!(incomplete.contains("no result when the run ended"), "{incomplete}");
+    assert!(incomplete.contains("had no result when the plugin ended the session"), "{incomplete}");
 
     // These are whole.
     assert_eq!(does("swallow", &Directory::that(Answers::Whole)).await, Ok(None));

@@ -193,13 +193,12 @@ impl Reading {
         self.forget(pending.search);
     }
 
-    /// The connection closed before a search had its result.
-    pub(super) fn lost(&mut self, pending: Pending) {
+    /// The session ended before a search had its result; `why` goes on a sentence about the search.
+    pub(super) fn lost(&mut self, pending: &Pending, why: &str) {
         let number = self.next_fault();
         let Some(search) = self.searches.get_mut(&pending.search) else { return };
         search.open = search.open.saturating_sub(1);
-        let why = "was cut off: its connection closed before its end".to_owned();
-        search.fault = Some(Fault { why, number, refused: None, referrals: Vec::new() });
+        search.fault = Some(Fault { why: why.to_owned(), number, refused: None, referrals: Vec::new() });
     }
 
     /// The plugin gave a search up.

@@ -98,8 +98,8 @@ fn an_answer_that_never_came_is_missed() {
     let mut run = Run::new();
     let pending = run.ask(&PEOPLE);
     run.lacks("no result when the run ended");
-    run.reading.lost(pending);
-    run.lacks("connection closed");
+    run.reading.lost(&pending, "was cut off");
+    run.lacks("was cut off");
     run.search(&PEOPLE, 0, false);
     assert!(run.is_whole());
 }
