@@ -19,7 +19,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 /// Inputs stay short: what is to be found lies in the heads of elements.
-const LONGEST: usize = 2_048;
+const LONGEST: usize = 512;
 /// Heads and bytes that have meant trouble to somebody.
 const ODD: [&[u8]; 14] = [
     &[0x00],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use syncline_domain::directory::message::{BadMessage, Frames, MAX_MESSAGE, Message, parse, split};
+use syncline_domain::directory::message::{BadMessage, Frames, MAX_MESSAGE, Operation, parse, split};
 
 /// Panics where something does not hold. Answers in how many different ways the messages were read: a word for each.
 pub fn hold(bytes: &[u8]) -> BTreeSet<String> {
@@ -19,7 +19,7 @@ pub fn hold(bytes: &[u8]) -> BTreeSet<String> {
                     message.len()
                 );
                 good.extend_from_slice(message);
-                ways.insert(way(message));
+                ways.extend(ways_of(message));
             }
             Err(fault) => {
                 ways.insert(format!("split {}", kind(&fault)));
@@ -56,25 +56,30 @@ fn in_pieces(bytes: &[u8], piece: usize) -> (Vec<u8>, Option<BadMessage>, usize)
     (messages, None, frames.waiting())
 }
 
-/// In which way a message is read, without what differs from one to the next.
-fn way(bytes: &[u8]) -> String {
+/// In which ways the parts of a message are read, without what differs from one to the next.
+fn ways_of(bytes: &[u8]) -> Vec<String> {
     let message = match parse(bytes) {
         Ok(message) => message,
-        Err(fault) => return kind(&fault),
+        Err(fault) => return vec![kind(&fault)],
     };
     // A part of it is never a whole one.
     assert!(parse(&bytes[..bytes.len() - 1]).is_err(), "a message without its last byte is one");
-    let Message { operation, extra, .. } = message;
-    let said = [
-        told(message.outcome(), |outcome| format!("{} referrals", outcome.referrals.len().min(2))),
-        told(message.search(), |search| format!("scope {}", search.scope.min(3))),
-        told(message.abandoned(), |_| String::new()),
-        told(message.references(), |urls| format!("{} URLs", urls.len().min(2))),
-        told(message.paging(), |paging| paging.map_or("no", |_| "pages").to_owned()),
-        told(message.changes(), |changes| format!("{changes:?}")),
-        told(message.has_more(), |more| more.to_string()),
-    ];
-    format!("{operation}, extra {}: {}", !extra.is_empty(), said.join(", "))
+    // Each is asked of every message, and counts where it belongs.
+    let outcome = told(message.outcome(), |outcome| format!("{} referrals", outcome.referrals.len().min(2)));
+    let search = told(message.search(), |search| format!("scope {}", search.scope.min(3)));
+    let abandoned = told(message.abandoned(), |_| String::new());
+    let references = told(message.references(), |urls| format!("{} URLs", urls.len().min(2)));
+    let paging = told(message.paging(), |paging| paging.map_or("no", |_| "pages").to_owned());
+    let changes = told(message.changes(), |changes| format!("{changes:?}"));
+    let more = told(message.has_more(), |more| more.to_string());
+    let parts = match message.operation {
+        Operation::SearchRequest => vec![search, paging, changes],
+        Operation::SearchResultDone => vec![outcome, more],
+        Operation::SearchResultReference => vec![references],
+        Operation::AbandonRequest => vec![abandoned],
+        _ => vec![String::new()],
+    };
+    parts.into_iter().map(|part| format!("{} {part}", message.operation)).collect()
 }
 
 fn told<T>(result: Result<T, BadMessage>, good: impl FnOnce(T) -> String) -> String {
