@@ -8,11 +8,12 @@
 //!
 //! * `success` (0), and the server announced no further page (RFC 2696, DirSync). To say "no further page" with a page size
 //!   of 0 does not make it whole.
-//! * `noSuchObject` (32) to a search for one entry alone: it is not there. This is no answer for a base that an
-//!   administrator set: a directory without its base is not an empty one.
+//! * `noSuchObject` (32) or `insufficientAccessRights` (50) to a search for one entry alone: it is not there, or not for this
+//!   account, as the deleted objects of Active Directory often are. This is no answer for a base that an administrator set: a
+//!   directory without its base is not an empty one.
 //!
 //! It was not read whole if the answer is any other (`sizeLimitExceeded`, `timeLimitExceeded`, `adminLimitExceeded`, `busy`,
-//! `unavailable`, `insufficientAccessRights` and so on), or if there is none because the connection closed or the run ended.
+//! `unavailable` and so on), or if there is none because the connection closed or the run ended.
 //! Beside that:
 //!
 //! * A search that asks for changes (RFC 4533, DirSync) and is refused before anything came of it, as with
@@ -44,6 +45,7 @@ const SHOWN: usize = 300;
 const SUCCESS: u32 = 0;
 const REFERRAL: u32 = 10;
 const NO_SUCH_OBJECT: u32 = 32;
+const INSUFFICIENT_ACCESS_RIGHTS: u32 = 50;
 
 /// All searches of a run that were not read whole, or not yet.
 #[derive(Default)]
@@ -91,7 +93,7 @@ pub(super) struct Place {
 pub(super) struct Pending {
     search: Hash,
     changes: Changes,
-    /// One entry alone, and none that has to be there.
+    /// One entry alone, and none that has to be there for this account.
     may_be_missing: bool,
     /// One entry alone.
     single: bool,
@@ -176,7 +178,9 @@ impl Reading {
                 search.fault = fault("has more pages that were not asked for".to_owned(), None, Vec::new());
             }
             SUCCESS if pending.ends => {}
-            NO_SUCH_OBJECT if pending.may_be_missing => search.fault = None,
+            NO_SUCH_OBJECT | INSUFFICIENT_ACCESS_RIGHTS if pending.may_be_missing && !pending.entries => {
+                search.fault = None;
+            }
             SUCCESS => {
                 search.fault = None;
                 let place = Arc::clone(&search.place);
@@ -313,7 +317,7 @@ fn ended(outcome: &Outcome<'_>) -> String {
         13 => "confidentialityRequired",
         NO_SUCH_OBJECT => "noSuchObject",
         49 => "invalidCredentials",
-        50 => "insufficientAccessRights",
+        INSUFFICIENT_ACCESS_RIGHTS => "insufficientAccessRights",
         51 => "busy",
         52 => "unavailable",
         53 => "unwillingToPerform",

@@ -95,3 +95,6 @@ fn forbidden(operation: &str, source: &Name) -> Refusal {
     );
     Refusal::End(wasmtime::Error::new(Failure::plugin("ldap-operation", message)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,9 +139,18 @@ fn a_base_that_is_not_there_is_not_empty() {
     let mut run = Run::new();
     // An entry that went meanwhile, or that this server does not have.
     run.search(&single(b"cn=schema"), 32, false);
+    run.search(&single(b"cn=deleted objects"), 50, false);
     assert!(run.is_whole());
     run.search(&single(b"dc=x,dc=y"), 32, false);
     run.lacks("noSuchObject (32)");
+    run.search(&single(b"dc=x,dc=y"), 50, false);
+    run.lacks("insufficientAccessRights (50)");
+    // What was begun and then refused is cut off.
+    run.search(&single(b"dc=x,dc=y"), 0, false);
+    let mut pending = run.ask(&single(b"cn=group"));
+    pending.entry();
+    run.answer(pending, 50, false);
+    run.lacks("insufficientAccessRights (50)");
 }
 
 #[test]
