@@ -137,7 +137,9 @@ impl DirectorySync for Hostile {
             Do::Good => lie::all(&talk::search(&session()?, base)?)?,
             Do::Changes => lie::some(&talk::search(&session()?, base)?)?,
             Do::Paged => lie::all(&talk::paged(&session()?, base)?)?,
-            Do::Follow => lie::all(&talk::search(&talk::follow(settings.source.as_deref(), &settings.text)?, base)?)?,
+            Do::Follow => {
+                lie::all(&talk::search(&talk::follow(settings.source.as_deref(), &settings.text)?, base)?)?
+            }
             Do::Swallow => lie::all(&talk::whatever(&session()?, base))?,
             Do::Hasty => lie::all(&talk::unanswered(&session()?, base)?)?,
             Do::Abandon => lie::all(&talk::abandoned(&session()?, base)?)?,

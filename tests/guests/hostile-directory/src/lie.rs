@@ -78,7 +78,8 @@ pub(crate) fn nameless_member() -> Result<()> {
 
 /// With a number that the host never gave out, the host's name on it, and a line of its own.
 pub(crate) fn forged_rejection() -> Result<()> {
-    let failure = Failure::new(FailureKind::Invalid, Fault::Host, "the host\nis to blame").with_code("forged");
+    let failure =
+        Failure::new(FailureKind::Invalid, Fault::Host, "the host\nis to blame").with_code("forged");
     let reason = types::Failure { host_ref: 4_711, ..failure.into() };
     raw::reject(&[Rejection { id: None, name: "a\nb".to_owned(), reason }])?;
     some(&["first".to_owned()])

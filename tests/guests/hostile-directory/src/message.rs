@@ -77,7 +77,8 @@ pub(crate) fn response() -> Vec<u8> {
 
 /// The bytes that hexadecimal digits stand for.
 pub(crate) fn from_digits(text: &str) -> Result<Vec<u8>> {
-    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let byte =
+        |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
     let bytes: Option<Vec<_>> = text.as_bytes().chunks(2).map(byte).collect();
     bytes.ok_or_else(|| Failure::settings("`text` is to be hexadecimal digits"))
 }

@@ -49,7 +49,10 @@ fn answers(session: &raw::Session, id: u32, names: &mut Vec<String>) -> Result<(
             match (*operation, message::elements(body).first()) {
                 (ENTRY, Some((_, name))) => names.push(String::from_utf8_lossy(name).into_owned()),
                 (DONE, Some((_, code))) => {
-                    return Ok((code.last().copied().unwrap_or_default(), cookie(controls).unwrap_or_default()));
+                    return Ok((
+                        code.last().copied().unwrap_or_default(),
+                        cookie(controls).unwrap_or_default(),
+                    ));
                 }
                 _ => {}
             }
