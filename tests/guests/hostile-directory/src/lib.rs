@@ -53,6 +53,8 @@ enum Do {
     Hasty,
     /// Search, give the search up, and say that the one entry it makes up is all.
     Abandon,
+    /// Search, give the search up, and send another one under the same message id.
+    SameId,
     /// Drop the session, and connect to the same source again, before searching.
     Reconnect,
     /// Search after an unbind request.
@@ -143,6 +145,7 @@ impl DirectorySync for Hostile {
             Do::Swallow => lie::all(&talk::whatever(&session()?, base))?,
             Do::Hasty => lie::all(&talk::unanswered(&session()?, base)?)?,
             Do::Abandon => lie::all(&talk::abandoned(&session()?, base)?)?,
+            Do::SameId => lie::all(&talk::same_id(&session()?, base)?)?,
             Do::Reconnect => lie::all(&talk::reconnected(settings.source.as_deref(), base)?)?,
             Do::SearchAfterUnbind => lie::all(&talk::unbound(&session()?, base)?)?,
             Do::Stubborn => lie::all(&talk::stubborn(settings.source.as_deref(), base)?)?,

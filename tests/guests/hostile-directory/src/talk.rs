@@ -123,6 +123,12 @@ pub(crate) fn abandoned(session: &raw::Session, base: &str) -> Result<Vec<String
     Ok(vec!["made up".to_owned()])
 }
 
+/// What is on its way to the first search looks like the second one's.
+pub(crate) fn same_id(session: &raw::Session, base: &str) -> Result<Vec<String>> {
+    say(session, &[message::search(1, base, None), message::abandon(2, 1)].concat())?;
+    search(session, "dc=other")
+}
+
 /// The first session ends within a search; a second one reads it to its end.
 pub(crate) fn reconnected(source: Option<&str>, base: &str) -> Result<Vec<String>> {
     let session = connect(source)?;

@@ -6,7 +6,7 @@ mod reading;
 mod requests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +20,7 @@ use wasmtime::component::Resource;
 
 use self::{
     reading::{Pending, Place, Reading},
-    requests::{Request, vet},
+    requests::{Asked, Request, vet},
 };
 use super::{Label, Refusal, labels, not_granted, stores};
 use crate::{
@@ -38,7 +38,7 @@ const BASE: &str = "base";
 const SESSIONS: usize = 8;
 /// Most connections in a run: each one is a bind, and may be counted against an account.
 const CONNECTIONS: usize = 1_000;
-/// Most searches of a session without a result so far.
+/// Most searches of a session without a result so far, given up or not.
 const SEARCHES: usize = 1_000;
 /// Bytes that a plugin may ask for at a time.
 const RECEIVE: std::ops::RangeInclusive<usize> = (64 << 10)..=(1 << 20);
@@ -83,6 +83,9 @@ pub struct OpenSession {
     connection: Option<Box<dyn DirectorySession>>,
     /// Searches without a result so far, by message id.
     pending: HashMap<u32, Pending>,
+    /// Message ids of searches that were given up. Answers to them can be under way still, and must not be taken for those to
+    /// another search.
+    abandoned: HashSet<u32>,
 }
 
 impl LdapContext {
@@ -168,6 +171,7 @@ impl LdapContext {
             server: connection.server().to_owned(),
             connection: Some(connection),
             pending: HashMap::new(),
+            abandoned: HashSet::new(),
         })
     }
 }
@@ -192,18 +196,22 @@ impl OpenSession {
     /// Notes what is about to be sent.
     fn note(&mut self, requests: Vec<Request<'_>>, reading: &mut Reading) -> Result<(), Failure> {
         let searches = requests.iter().filter(|request| matches!(request, Request::Search(_))).count();
-        if self.pending.len() + searches > SEARCHES {
-            let message =
-                format!("{SEARCHES} searches of a session have no result yet: receive before sending more");
+        if self.pending.len() + self.abandoned.len() + searches > SEARCHES {
+            let message = format!(
+                "{SEARCHES} searches of a session have no result yet: receive before sending more, or connect again if they were \
+                 given up"
+            );
             return Err(Failure::plugin_limit("searches", message));
         }
         for request in requests {
             match request {
-                Request::Search(asked) if self.pending.contains_key(&asked.id) => {
+                Request::Search(Asked { id, .. })
+                    if self.pending.contains_key(&id) || self.abandoned.contains(&id) =>
+                {
                     let message = format!(
-                        "the plugin sent two searches with the message id {} to the directory {}, and the first has no result \
-                         yet; its author has to give each its own",
-                        asked.id, self.source
+                        "the plugin sent two searches with the message id {id} to the directory {}, and the first has no \
+                         result yet; its author has to give each its own",
+                        self.source
                     );
                     return Err(Failure::plugin("framing", message));
                 }
@@ -214,6 +222,7 @@ impl OpenSession {
                 Request::Abandon(id) => {
                     if let Some(pending) = self.pending.remove(&id) {
                         reading.abandoned(&pending);
+                        self.abandoned.insert(id);
                     }
                 }
                 Request::Unbind => {}
@@ -231,8 +240,12 @@ impl OpenSession {
     }
 
     fn answer(&mut self, message: &Message<'_>, reading: &mut Reading) -> Result<(), BadMessage> {
-        // Of an abandoned search there can be answers under way still.
-        let Some(pending) = self.pending.get_mut(&message.id) else { return Ok(()) };
+        let Some(pending) = self.pending.get_mut(&message.id) else {
+            if message.operation == Operation::SearchResultDone {
+                self.abandoned.remove(&message.id);
+            }
+            return Ok(());
+        };
         match message.operation {
             Operation::SearchResultEntry => pending.entry(),
             Operation::SearchResultReference => pending.reference(&message.references()?),

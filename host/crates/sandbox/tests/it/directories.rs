@@ -159,6 +159,11 @@ async fn what_is_not_surely_a_search_is_not_sent() {
 }
 
 #[tokio::test]
+async fn answers_to_a_search_that_was_given_up_are_nobody_elses() {
+    refused("same-id", "framing", &["two searches with the message id 1", "the directory hr"]).await;
+}
+
+#[tokio::test]
 async fn a_session_is_over_after_unbind() {
     let failure = does("search-after-unbind", &Directory::that(Answers::Whole)).await.unwrap_err();
     assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Unavailable, "closed"), "{failure}");
