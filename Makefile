@@ -83,6 +83,11 @@ bench: build ## Compare with cp, rsync, rclone and native code; writes docs/benc
 	@$(CARGO) build --release --locked $(RELEASED) -p syncline-tests --bin bench
 	@target/release/bench $(ARGS) | tee docs/benchmarks.md
 
+.PHONY: soak
+soak: setup ## Read LDAP out of random bytes for ARGS seconds (600); what is new in tests/corpus/ldap is to be committed
+	@$(CARGO) build --release --locked -p syncline-domain --example soak
+	@target/release/examples/soak $(or $(ARGS),600) tests/corpus/ldap
+
 .PHONY: deny
 deny: ## Check licences and advisories of what is used (needs cargo-deny)
 	@command -v cargo-deny >/dev/null || { echo 'cargo-deny is missing: `cargo install --locked cargo-deny`' >&2; exit 1; }
