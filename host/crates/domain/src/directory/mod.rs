@@ -2,8 +2,10 @@
 //!
 //! * [`entry`]: people, groups, computers and units as a plugin declares them
 //! * [`source`]: a directory server as an administrator registers it
+//! * [`message`]: what is said to and by such a server, as far as the host looks into it
 
 pub mod entry;
+pub mod message;
 pub mod source;
 
 pub use entry::{
