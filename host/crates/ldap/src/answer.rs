@@ -10,7 +10,8 @@ pub(crate) fn told(result: &LdapResult) -> String {
     let code = result.code.clone() as i64;
     let name = format!("{:?}", result.code);
     let mut letters = name.chars();
-    let name: String = letters.next().into_iter().map(|first| first.to_ascii_lowercase()).chain(letters).collect();
+    let name: String =
+        letters.next().into_iter().map(|first| first.to_ascii_lowercase()).chain(letters).collect();
     match plain(&result.message) {
         words if words.is_empty() => format!("{name} ({code})"),
         words => format!("{name} ({code}): {words:?}"),
@@ -62,7 +63,8 @@ mod tests {
 
     #[test]
     fn active_directory_says_why_in_hexadecimal() {
-        let text = "80090308: LdapErr: DSID-0C090449, comment: AcceptSecurityContext error, data 52e, v4563\0";
+        let text =
+            "80090308: LdapErr: DSID-0C090449, comment: AcceptSecurityContext error, data 52e, v4563\0";
         let why = active_directory(&result(LdapResultCode::InvalidCredentials, text));
         assert!(why.unwrap().contains("password is wrong"));
         assert_eq!(active_directory(&result(LdapResultCode::InvalidCredentials, "data")), None);

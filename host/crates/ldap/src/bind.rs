@@ -14,11 +14,8 @@ pub(crate) async fn bind(wire: &mut Wire, identity: &Identity) -> Result<(), Fai
         Some((name, password)) => (name.as_str(), password.as_str()),
         None => ("", ""),
     };
-    let request = LdapBindRequest {
-        version: 3,
-        dn: name.to_owned(),
-        cred: LdapBindCred::Simple(password.to_owned()),
-    };
+    let request =
+        LdapBindRequest { version: 3, dn: name.to_owned(), cred: LdapBindCred::Simple(password.to_owned()) };
     match exchange::ask(wire, LdapOp::BindRequest(request), name.len() + password.len()).await? {
         LdapOp::BindResponse(response) if response.res.code == LdapResultCode::Success => Ok(()),
         LdapOp::BindResponse(response) => Err(refused(wire.server(), identity, &response.res)),

@@ -6,7 +6,10 @@ use std::{
 };
 
 use ldap3_proto::proto::{LdapExtendedRequest, LdapOp, LdapResultCode};
-use syncline_domain::{Failure, directory::{Security, TestStep}};
+use syncline_domain::{
+    Failure,
+    directory::{Security, TestStep},
+};
 use tokio::{
     net::{TcpStream, lookup_host},
     time::{Instant, timeout, timeout_at},
@@ -88,7 +91,10 @@ impl<'a> Approach<'a> {
             Ok(()) => return Ok(()),
             Err(failure) if matches!(failure.code.as_str(), "closed" | "framing") => Failure::unavailable(
                 "connect",
-                format!("{}; that was in answer to the bind: is this a port for LDAP, and with this security?", failure.message),
+                format!(
+                    "{}; that was in answer to the bind: is this a port for LDAP, and with this security?",
+                    failure.message
+                ),
             ),
             Err(failure) => failure,
         };
@@ -102,7 +108,9 @@ impl<'a> Approach<'a> {
         let unresolved = |why: &str| {
             Failure::unavailable(
                 "resolve",
-                format!("{host}, of the server {server}, has no address: {why}; check the name, and this machine's DNS"),
+                format!(
+                    "{host}, of the server {server}, has no address: {why}; check the name, and this machine's DNS"
+                ),
             )
         };
         let found = self.within("look-up of the name", "resolve", async {

@@ -41,10 +41,14 @@ impl Directory {
     pub fn new(spec: &SourceSpec, password: Option<Password>) -> Result<Self, Failure> {
         let servers = servers("servers", &spec.servers)?;
         if servers.is_empty() {
-            return Err(Failure::settings("servers", "servers: name at least one, such as \"dc1.example.com:636\""));
+            return Err(Failure::settings(
+                "servers",
+                "servers: name at least one, such as \"dc1.example.com:636\"",
+            ));
         }
         if !(1..=120).contains(&spec.connect_timeout_s) {
-            let message = format!("connect_timeout_s: {} is not from 1 to 120 seconds", spec.connect_timeout_s);
+            let message =
+                format!("connect_timeout_s: {} is not from 1 to 120 seconds", spec.connect_timeout_s);
             return Err(Failure::settings("connect-timeout", message));
         }
         let given = spec.certificate_authorities.as_deref().map(Trust::of_pem).transpose()?;
@@ -137,10 +141,13 @@ fn identity(spec: &SourceSpec, password: Option<Password>) -> Result<Identity, F
         }
         (Some(name), Some(password)) => Ok(Some((name.clone(), password))),
         (None, None) => Ok(None),
-        (Some(name), None) => {
-            Err(Failure::settings("secret", format!("bind_as is {name:?}: name the secret with its password, too")))
+        (Some(name), None) => Err(Failure::settings(
+            "secret",
+            format!("bind_as is {name:?}: name the secret with its password, too"),
+        )),
+        (None, Some(_)) => {
+            Err(Failure::settings("bind-as", "a secret is named: set bind_as to whose password it is"))
         }
-        (None, Some(_)) => Err(Failure::settings("bind-as", "a secret is named: set bind_as to whose password it is")),
     }
 }
 

@@ -4,7 +4,8 @@ use bytes::BytesMut;
 use ldap3_proto::{
     LdapCodec, LdapFilter,
     proto::{
-        LdapDerefAliases, LdapMsg, LdapOp, LdapResult, LdapSearchRequest, LdapSearchResultEntry, LdapSearchScope,
+        LdapDerefAliases, LdapMsg, LdapOp, LdapResult, LdapSearchRequest, LdapSearchResultEntry,
+        LdapSearchScope,
     },
 };
 use syncline_domain::{Failure, FailureKind, Fault, directory::message::MAX_MESSAGE};
@@ -48,7 +49,10 @@ pub(crate) async fn search(
             _ => return Err(nonsense(wire.server(), "answers a search with something else")),
         }
         if i32::try_from(entries.len()).is_ok_and(|count| count > limit) {
-            return Err(nonsense(wire.server(), &format!("sends more than the {limit} entries it was asked for")));
+            return Err(nonsense(
+                wire.server(),
+                &format!("sends more than the {limit} entries it was asked for"),
+            ));
         }
     }
 }

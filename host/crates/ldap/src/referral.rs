@@ -47,7 +47,11 @@ mod tests {
     fn scheme_host_and_port_count() {
         for (text, server, ldaps) in [
             ("ldap://dc2.example.com/DC=example,DC=com", "dc2.example.com:389", false),
-            ("ldap://dc2.example.com:3268/DC=example,DC=com??sub?(objectClass=*)", "dc2.example.com:3268", false),
+            (
+                "ldap://dc2.example.com:3268/DC=example,DC=com??sub?(objectClass=*)",
+                "dc2.example.com:3268",
+                false,
+            ),
             ("LDAPS://dc2.example.com", "dc2.example.com:636", true),
             ("ldaps://[2001:db8::1]/dc=x%20y", "[2001:db8::1]:636", true),
             ("ldap://192.0.2.7:1389/", "192.0.2.7:1389", false),

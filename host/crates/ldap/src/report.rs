@@ -84,7 +84,10 @@ impl Directory {
             let message = format!(
                 "not tried: {other} refuses the credentials, and each further try counts towards locking the account"
             );
-            return Err(Stopped { step: TestStep::Credentials, failure: Failure::denied("credentials", message) });
+            return Err(Stopped {
+                step: TestStep::Credentials,
+                failure: Failure::denied("credentials", message),
+            });
         }
         let bound = approach.bind(&mut wire).await;
         if bound.as_ref().is_err_and(|stopped| stopped.failure.code == "credentials") {
@@ -100,7 +103,8 @@ impl Directory {
         let looked = timeout(QUESTIONS, look(course, &mut wire, bases)).await;
         looked.unwrap_or_else(|_| {
             let seconds = QUESTIONS.as_secs();
-            let message = format!("{}: the questions of the test were not answered within {seconds} s", course.server);
+            let message =
+                format!("{}: the questions of the test were not answered within {seconds} s", course.server);
             Err(Stopped { step: TestStep::Base, failure: Failure::unavailable("timeout", message) })
         })
     }
@@ -130,9 +134,8 @@ impl Course<'_, '_> {
 /// The root entry, and each base. A base that is not well is told of, and the next one looked at.
 async fn look(course: &mut Course<'_, '_>, wire: &mut Wire, bases: &[String]) -> Result<(), Stopped> {
     let at = |step| move |failure| Stopped { step, failure };
-    let (entries, result) = exchange::search(wire, "", LdapSearchScope::Base, &ROOT, 1)
-        .await
-        .map_err(at(TestStep::Base))?;
+    let (entries, result) =
+        exchange::search(wire, "", LdapSearchScope::Base, &ROOT, 1).await.map_err(at(TestStep::Base))?;
     let root = entries.first();
     let facts = facts(course.server, root);
     let named = root.map(|root| values(root, "defaultNamingContext")).unwrap_or_default();
@@ -152,7 +155,11 @@ async fn look(course: &mut Course<'_, '_>, wire: &mut Wire, bases: &[String]) ->
         let (entries, result) =
             exchange::search(wire, base, LdapSearchScope::Base, &IDS, 1).await.map_err(at(TestStep::Base))?;
         let problem = missing(base, &entries, &result);
-        course.step(TestStep::Base, problem.is_none(), problem.clone().unwrap_or_else(|| format!("{base:?} is there")));
+        course.step(
+            TestStep::Base,
+            problem.is_none(),
+            problem.clone().unwrap_or_else(|| format!("{base:?} is there")),
+        );
         if problem.is_some() {
             continue;
         }
@@ -170,19 +177,23 @@ fn missing(base: &str, entries: &[LdapSearchResultEntry], result: &LdapResult) -
     let told = answer::told(result);
     match result.code {
         LdapResultCode::Success if !entries.is_empty() => None,
-        LdapResultCode::Success => Some(format!(
-            "the server shows nothing at {base:?}: let the account that binds read it"
-        )),
+        LdapResultCode::Success => {
+            Some(format!("the server shows nothing at {base:?}: let the account that binds read it"))
+        }
         LdapResultCode::NoSuchObject => {
             let nearest = match plain(&result.matcheddn) {
-                nearest if nearest.is_empty() => "nothing above it is there, or may be read, either".to_owned(),
+                nearest if nearest.is_empty() => {
+                    "nothing above it is there, or may be read, either".to_owned()
+                }
                 nearest => format!("the nearest there is {nearest:?}"),
             };
-            Some(format!("{base:?} is not there, or may not be read: {nearest}; correct `bases`, or let the account that binds read it"))
+            Some(format!(
+                "{base:?} is not there, or may not be read: {nearest}; correct `bases`, or let the account that binds read it"
+            ))
         }
-        LdapResultCode::InvalidDNSyntax => {
-            Some(format!("{base:?} is no distinguished name, such as \"dc=example,dc=com\": correct `bases`; the server answers {told}"))
-        }
+        LdapResultCode::InvalidDNSyntax => Some(format!(
+            "{base:?} is no distinguished name, such as \"dc=example,dc=com\": correct `bases`; the server answers {told}"
+        )),
         LdapResultCode::Referral => Some(format!(
             "{base:?} is on another server, {}: name that one as the source's server, or correct `bases`",
             plain(&result.referral.join(", "))
@@ -197,11 +208,19 @@ fn missing(base: &str, entries: &[LdapSearchResultEntry], result: &LdapResult) -
 /// Whether entries and their ids can be read.
 fn rights(base: &str, entries: &[LdapSearchResultEntry], result: &LdapResult) -> (bool, String) {
     if !matches!(result.code, LdapResultCode::Success | LdapResultCode::SizeLimitExceeded) {
-        return (false, format!("what is below {base:?} cannot be read: the server answers {}", answer::told(result)));
+        return (
+            false,
+            format!("what is below {base:?} cannot be read: the server answers {}", answer::told(result)),
+        );
     }
     let below = entries.iter().filter(|entry| !entry.dn.eq_ignore_ascii_case(base)).count();
     if below == 0 {
-        return (false, format!("nothing below {base:?} can be read: it is empty, or the account that binds may not read it"));
+        return (
+            false,
+            format!(
+                "nothing below {base:?} can be read: it is empty, or the account that binds may not read it"
+            ),
+        );
     }
     let id_of = |entry: &LdapSearchResultEntry| IDS.into_iter().find(|name| !values(entry, name).is_empty());
     let Some(id) = entries.iter().find_map(id_of) else {
@@ -219,7 +238,10 @@ fn rights(base: &str, entries: &[LdapSearchResultEntry], result: &LdapResult) ->
         let count = entries.len();
         return (
             false,
-            format!("of {count} entries below {base:?}, {id} cannot be read of {without}, such as {:?}: let the account that binds read it", plain(first)),
+            format!(
+                "of {count} entries below {base:?}, {id} cannot be read of {without}, such as {:?}: let the account that binds read it",
+                plain(first)
+            ),
         );
     }
     (true, format!("{} entries below {base:?} were read, each with its {id}", entries.len()))
@@ -283,7 +305,10 @@ mod tests {
         check(LdapResultCode::InvalidDNSyntax, "no distinguished name");
         check(LdapResultCode::InsufficentAccessRights, "may not be read");
         check(LdapResultCode::Referral, "another server");
-        assert_eq!(missing("dc=example", &[entry("dc=example", &[])], &result(LdapResultCode::Success)), None);
+        assert_eq!(
+            missing("dc=example", &[entry("dc=example", &[])], &result(LdapResultCode::Success)),
+            None
+        );
     }
 
     #[test]
@@ -299,7 +324,12 @@ mod tests {
         check(&[base.clone(), ada.clone()], LdapResultCode::Success, true, "each with its entryUUID");
         check(&[base.clone(), ada.clone()], LdapResultCode::SizeLimitExceeded, true, "2 entries");
         check(std::slice::from_ref(&base), LdapResultCode::Success, false, "nothing below");
-        check(std::slice::from_ref(&hidden), LdapResultCode::Success, false, "neither entryUUID nor objectGUID");
+        check(
+            std::slice::from_ref(&hidden),
+            LdapResultCode::Success,
+            false,
+            "neither entryUUID nor objectGUID",
+        );
         check(&[base, ada, hidden], LdapResultCode::Success, false, "of 1, such as \"cn=hidden,dc=example\"");
         check(&[], LdapResultCode::Busy, false, "busy (51)");
     }

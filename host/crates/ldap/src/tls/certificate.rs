@@ -3,7 +3,9 @@
 use std::{fmt, net::IpAddr};
 
 use rustls_pki_types::CertificateDer;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, time::ASN1Time};
+use x509_parser::{
+    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, time::ASN1Time,
+};
 
 use crate::answer::plain;
 

@@ -34,11 +34,15 @@ impl Trust {
             Failure::settings("certificate-authorities", format!("certificate_authorities: {why}"))
         };
         if pem.contains("PRIVATE KEY-----") {
-            return Err(wrong("a private key is among them; give certificates alone, and take that key for known".to_owned()));
+            return Err(wrong(
+                "a private key is among them; give certificates alone, and take that key for known"
+                    .to_owned(),
+            ));
         }
         let mut roots = RootCertStore::empty();
         for (position, found) in CertificateDer::pem_slice_iter(pem.as_bytes()).enumerate() {
-            let broken = |error: String| wrong(format!("certificate {} cannot be read: {error}", position + 1));
+            let broken =
+                |error: String| wrong(format!("certificate {} cannot be read: {error}", position + 1));
             let found = found.map_err(|error| broken(error.to_string()))?;
             roots.add(found).map_err(|error| broken(error.to_string()))?;
         }
@@ -67,7 +71,8 @@ impl Trust {
 
     fn of(roots: RootCertStore) -> Result<Self, Failure> {
         let provider = Arc::new(ring::default_provider());
-        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+        let built =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
         let verifier = built.map_err(|error| {
             Failure::settings("certificate-authorities", format!("certificate_authorities: {error}"))
         })?;
@@ -81,14 +86,13 @@ impl Trust {
         bytes: Box<dyn Bytes>,
     ) -> Result<(TlsStream<Box<dyn Bytes>>, String), Failure> {
         let witness = Arc::new(Witness { verifier: Arc::clone(&self.verifier), seen: OnceLock::new() });
-        let versions =
-            ClientConfig::builder_with_provider(Arc::clone(&self.provider)).with_safe_default_protocol_versions();
+        let versions = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions();
         let builder =
             versions.map_err(|error| Failure::host("tls", format!("TLS cannot be set up: {error}")))?;
         // What is called dangerous is a verifier of one's own; this one asks the usual one.
         let verifier: Arc<dyn ServerCertVerifier> = Arc::<Witness>::clone(&witness);
-        let mut config =
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.resumption = Resumption::disabled();
         let shaken = TlsConnector::from(Arc::new(config)).connect(server.name.clone(), bytes).await;
         let presented = witness.seen.get().and_then(Presented::read);

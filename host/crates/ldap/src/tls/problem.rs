@@ -47,13 +47,13 @@ fn certificate(server: &Server, error: &CertificateError, presented: Option<&Pre
     let shown = presented.map_or_else(|| "a certificate that cannot be read".to_owned(), ToString::to_string);
     let host = server.host();
     let (fault, why) = match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            (Fault::Remote, "it, or one between it and its authority, has expired: renew it on the server".to_owned())
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
             Fault::Remote,
-            "it is not valid yet: check the clocks of both machines, or wait".to_owned(),
+            "it, or one between it and its authority, has expired: renew it on the server".to_owned(),
         ),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            (Fault::Remote, "it is not valid yet: check the clocks of both machines, or wait".to_owned())
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             (Fault::Settings, other_name(&host, presented))
         }
@@ -61,7 +61,8 @@ fn certificate(server: &Server, error: &CertificateError, presented: Option<&Pre
         CertificateError::Revoked => (Fault::Remote, "it was revoked: renew it on the server".to_owned()),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
             Fault::Remote,
-            "it is not meant for servers: have one issued with the purpose \"server authentication\"".to_owned(),
+            "it is not meant for servers: have one issued with the purpose \"server authentication\""
+                .to_owned(),
         ),
         CertificateError::BadSignature => {
             (Fault::Remote, "the authority that it names has not signed it".to_owned())
@@ -69,7 +70,8 @@ fn certificate(server: &Server, error: &CertificateError, presented: Option<&Pre
         // The name of this error is not public: it is a certificate of an authority that stands for a server.
         CertificateError::Other(other) if other.0.to_string().contains("CaUsedAsEndEntity") => (
             Fault::Remote,
-            "it is an authority's own: have that authority issue one for the server, and show that instead".to_owned(),
+            "it is an authority's own: have that authority issue one for the server, and show that instead"
+                .to_owned(),
         ),
         other => (Fault::Remote, format!("{other}: have another one issued for the server")),
     };
@@ -106,6 +108,9 @@ fn unknown(presented: Option<&Presented>) -> String {
              certificate_authorities",
             presented.issuer
         ),
-        None => "no authority that the source trusts has issued it: add that authority to certificate_authorities".to_owned(),
+        None => {
+            "no authority that the source trusts has issued it: add that authority to certificate_authorities"
+                .to_owned()
+        }
     }
 }
