@@ -19,11 +19,16 @@ pub fn base() -> String {
     let account = |(dn, password): (&str, &str)| {
         let (_, name) = dn.split_once('=').expect("a DN has a type");
         let name = name.split(',').next().expect("a DN has a first part");
-        format!("dn: {dn}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: {name}\nuserPassword: {password}\n\n")
+        format!(
+            "dn: {dn}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: {name}\nuserPassword: {password}\n\n"
+        )
     };
-    let unit = |name: &str| format!("dn: ou={name},{SUFFIX}\nobjectClass: organizationalUnit\nou: {name}\n\n");
+    let unit =
+        |name: &str| format!("dn: ou={name},{SUFFIX}\nobjectClass: organizationalUnit\nou: {name}\n\n");
     [
-        format!("dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\no: Example\ndc: example\n\n"),
+        format!(
+            "dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\no: Example\ndc: example\n\n"
+        ),
         unit("people"),
         unit("groups"),
         account(READER),

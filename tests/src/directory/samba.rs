@@ -62,14 +62,14 @@ impl Samba {
                 .arg("--option=vfs objects=dfs_samba4 acl_xattr xattr_tdb"),
             "",
         );
-        for (name, text) in [("ca", &authority.pem()), ("cert", &identity.certificate), ("key", &identity.key)] {
+        for (name, text) in
+            [("ca", &authority.pem()), ("cert", &identity.certificate), ("key", &identity.key)]
+        {
             write_private(&at(&format!("{name}.pem")), text);
         }
         let mut samba = Self { folder, process: None, address, authority: authority.pem() };
         run(
-            Command::new("samba-tool")
-                .args(["user", "create", "reader", READER.1, "-s"])
-                .arg(samba.conf()),
+            Command::new("samba-tool").args(["user", "create", "reader", READER.1, "-s"]).arg(samba.conf()),
             "",
         );
         samba.load(ldif);
@@ -132,7 +132,10 @@ impl Samba {
     /// What `ldapsearch -LLL` answers the administrator.
     #[track_caller]
     pub fn search(&self, base: &str, filter: &str, attributes: &[&str]) -> String {
-        run(self.tool("ldapsearch").args(["-LLL", "-o", "ldif-wrap=no", "-b", base, filter]).args(attributes), "")
+        run(
+            self.tool("ldapsearch").args(["-LLL", "-o", "ldif-wrap=no", "-b", base, filter]).args(attributes),
+            "",
+        )
     }
 
     fn tool(&self, name: &str) -> Command {
@@ -185,8 +188,7 @@ pub fn person(unit: &str, number: usize) -> String {
 
 /// LDIF of a group with people of `unit` as its members.
 pub fn group(unit: &str, name: &str, members: impl IntoIterator<Item = usize>) -> String {
-    let mut text =
-        format!("dn: CN={name},OU={unit},{SUFFIX}\nobjectClass: group\nsAMAccountName: {name}\n");
+    let mut text = format!("dn: CN={name},OU={unit},{SUFFIX}\nobjectClass: group\nsAMAccountName: {name}\n");
     for member in members {
         text += &format!("member: {}\n", person_dn(unit, member));
     }
@@ -213,5 +215,6 @@ fn free_address() -> Ipv4Addr {
 fn write_private(path: &Path, text: &str) {
     use std::os::unix::fs::OpenOptionsExt as _;
     let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
-    std::io::Write::write_all(&mut file.expect("a file can be made"), text.as_bytes()).expect("it can be written");
+    std::io::Write::write_all(&mut file.expect("a file can be made"), text.as_bytes())
+        .expect("it can be written");
 }

@@ -92,7 +92,10 @@ impl Slapd {
         );
         fs::write(at("slapd.conf"), conf).expect("a file can be written");
         fs::write(at("first.ldif"), &options.ldif).expect("a file can be written");
-        run(Command::new("slapadd").arg("-q").arg("-f").arg(at("slapd.conf")).arg("-l").arg(at("first.ldif")), "");
+        run(
+            Command::new("slapadd").arg("-q").arg("-f").arg(at("slapd.conf")).arg("-l").arg(at("first.ldif")),
+            "",
+        );
         let mut server = Self {
             folder,
             process: None,
@@ -174,7 +177,10 @@ impl Slapd {
     /// What `ldapsearch -LLL` answers the administrator.
     #[track_caller]
     pub fn search(&self, base: &str, filter: &str, attributes: &[&str]) -> String {
-        run(self.tool("ldapsearch").args(["-LLL", "-o", "ldif-wrap=no", "-b", base, filter]).args(attributes), "")
+        run(
+            self.tool("ldapsearch").args(["-LLL", "-o", "ldif-wrap=no", "-b", base, filter]).args(attributes),
+            "",
+        )
     }
 
     fn tool(&self, name: &str) -> Command {
