@@ -17,6 +17,7 @@ pub mod slapd;
 use std::{
     io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -46,11 +47,12 @@ pub fn free_port() -> u16 {
 }
 
 /// Waits until a server that says nothing when it is ready takes connections.
-fn wait_until_it_listens(server: &mut Child, address: SocketAddr) {
+fn wait_until_it_listens(server: &mut Child, address: SocketAddr, log: &Path) {
     let begin = Instant::now();
     while TcpStream::connect(address).is_err() {
         if let Some(status) = server.try_wait().expect("a child can be asked") {
-            panic!("the server for {address} ended with {status}");
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            panic!("the server for {address} ended with {status}:\n{log}");
         }
         assert!(begin.elapsed() < Duration::from_secs(60), "nothing listens at {address}");
         std::thread::sleep(Duration::from_millis(10));

@@ -86,13 +86,21 @@ impl Samba {
         let file = self.folder.path().join("load.ldif");
         fs::write(&file, ldif).expect("a file can be written");
         let sam = self.folder.path().join("domain/private/sam.ldb");
-        run(Command::new("ldbadd").arg("-H").arg(sam).arg("-s").arg(self.conf()).arg(file), "");
+        run(
+            Command::new("ldbadd")
+                .arg("-H")
+                .arg(sam)
+                .arg(format!("--configfile={}", self.conf().display()))
+                .arg(file),
+            "",
+        );
     }
 
     /// Starts it again on what it holds, after [`kill`](Self::kill).
     pub fn resume(&mut self) {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
-        let log = fs::File::create(self.folder.path().join("samba.log")).expect("a log can be made");
+        let log = self.folder.path().join("samba.log");
+        let output = fs::File::create(&log).expect("a log can be made");
         let mut child = Command::new("samba")
             .args(["--interactive", "--model=single", "--debug-stdout", "-d", "1", "-s"])
             .arg(self.conf())
@@ -104,12 +112,12 @@ impl Samba {
             .arg(format!("--option=tls certfile={}", at("cert.pem")))
             .arg(format!("--option=tls keyfile={}", at("key.pem")))
             .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("a log can be shared"))
-            .stderr(log)
+            .stdout(output.try_clone().expect("a log can be shared"))
+            .stderr(output)
             .spawn()
             .expect("samba is installed: scripts/setup.sh test");
         // The last of the ports that it opens.
-        wait_until_it_listens(&mut child, SocketAddr::from((self.address, 3_269)));
+        wait_until_it_listens(&mut child, SocketAddr::from((self.address, 3_269)), &log);
         self.process = Some(child);
     }
 

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
@@ -12,7 +13,7 @@ use super::{
     certificates::Identity,
     free_port,
     ldif::{ADMIN, BLIND, SUFFIX},
-    run,
+    run, wait_until_it_listens,
 };
 
 /// How a server is set up.
@@ -113,25 +114,22 @@ impl Slapd {
         if self.tls {
             urls += &format!(" ldaps://127.0.0.1:{}/", self.tls_port);
         }
-        let mut child = Command::new("slapd")
+        let log = fs::File::create(self.log()).expect("a log can be made");
+        let child = Command::new("slapd")
             .arg("-f")
             .arg(self.folder.path().join("slapd.conf"))
+            // Stays in the foreground, and logs what goes wrong.
             .args(["-h", &urls, "-d", "none"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("slapd is installed: scripts/setup.sh test");
-        let mut lines = BufReader::new(child.stderr.take().expect("its output is a pipe")).lines();
-        let mut told = Vec::new();
-        let ready = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .inspect(|line| told.push(line.clone()))
-            .any(|line| line.contains("slapd starting"));
-        assert!(ready, "slapd did not start:\n{}", told.join("\n"));
-        // A full pipe would stop the server.
-        std::thread::spawn(move || lines.for_each(drop));
+            .stderr(log)
+            .spawn();
+        let mut child = child.expect("slapd is installed: scripts/setup.sh test");
+        // It says that it is starting before it listens, and nothing afterwards.
+        let ports = [Some(self.port), self.tls.then_some(self.tls_port)];
+        for port in ports.into_iter().flatten() {
+            wait_until_it_listens(&mut child, SocketAddr::from(([127, 0, 0, 1], port)), &self.log());
+        }
         self.process = Some(child);
     }
 
@@ -187,6 +185,10 @@ impl Slapd {
         let mut command = Command::new(name);
         command.args(["-x", "-H", &format!("ldap://{}", self.plain()), "-D", ADMIN.0, "-w", ADMIN.1]);
         command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("slapd.log")
     }
 
     /// SIGKILL, at once: connections break.

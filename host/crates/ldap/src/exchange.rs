@@ -8,7 +8,10 @@ use ldap3_proto::{
         LdapSearchScope,
     },
 };
-use syncline_domain::{Failure, FailureKind, Fault, directory::message::MAX_MESSAGE};
+use syncline_domain::{
+    Failure, FailureKind, Fault,
+    directory::message::{MAX_MESSAGE, parse},
+};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 use zeroize::Zeroize as _;
 
@@ -74,11 +77,18 @@ async fn next(wire: &mut Wire, id: i32) -> Result<LdapOp, Failure> {
     // At most one byte: one message comes, however large.
     let bytes = wire.receive(1).await?;
     let decoded = LdapCodec::new(Some(MAX_MESSAGE), None).decode(&mut BytesMut::from(bytes.as_slice()));
-    let message = match decoded {
+    let mut message = match decoded {
         Ok(Some(message)) => message,
         Ok(None) => return Err(nonsense(wire.server(), "sends a message that ends before its content does")),
         Err(error) => return Err(nonsense(wire.server(), &format!("sends what cannot be read: {error}"))),
     };
+    // The codec reads past them.
+    if let LdapOp::SearchResultDone(result) = &mut message.op
+        && let Ok(outcome) = parse(&bytes).and_then(|message| message.outcome())
+    {
+        let text = |url: &&[u8]| String::from_utf8_lossy(url).into_owned();
+        result.referral = outcome.referrals.iter().map(text).collect();
+    }
     match message.op {
         // Unasked: notice of disconnection (RFC 4511, section 4.4.1).
         LdapOp::ExtendedResponse(notice) if message.msgid == 0 => Err(Failure::unavailable(

@@ -19,7 +19,10 @@ use ldap3_proto::{
 };
 use syncline_domain::{
     Failure, FailureKind,
-    directory::{Security, SourceSpec, message::split},
+    directory::{
+        Security, SourceSpec,
+        message::{parse, split},
+    },
 };
 use syncline_ldap::{Directory, Password, Session};
 use syncline_tests::directory::ldif;
@@ -105,8 +108,9 @@ impl Client {
         loop {
             let bytes = self.session.receive(64 << 10, Duration::from_secs(10)).await?;
             for message in split(&bytes) {
-                let mut message = BytesMut::from(message.unwrap());
-                let message = LdapCodec::new(Some(4 << 20), None).decode(&mut message).unwrap().unwrap();
+                let bytes = message.unwrap();
+                let decoded = LdapCodec::new(Some(4 << 20), None).decode(&mut BytesMut::from(bytes));
+                let message = decoded.unwrap().unwrap();
                 match message.op {
                     LdapOp::SearchResultEntry(entry) => answer.entries.push(entry),
                     LdapOp::SearchResultReference(reference) => answer.references.extend(reference.uris),
@@ -116,7 +120,11 @@ impl Client {
                             LdapControl::SimplePagedResults { cookie, .. } => Some(cookie),
                             _ => None,
                         });
-                        answer.result = Some(result);
+                        // The codec reads past referrals.
+                        let outcome = parse(bytes).unwrap().outcome().unwrap();
+                        let referral =
+                            outcome.referrals.iter().map(|url| String::from_utf8_lossy(url).into_owned());
+                        answer.result = Some(LdapResult { referral: referral.collect(), ..result });
                         return Ok(answer);
                     }
                     other => panic!("{other:?}"),
