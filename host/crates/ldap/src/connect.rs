@@ -6,6 +6,7 @@ use std::{
 };
 
 use ldap3_proto::proto::{LdapExtendedRequest, LdapOp, LdapResultCode};
+use rustls_pki_types::ServerName;
 use syncline_domain::{
     Failure,
     directory::{Security, TestStep},
@@ -73,7 +74,11 @@ impl<'a> Approach<'a> {
         let at = |step| move |failure| Stopped { step, failure };
         let addresses = self.addresses().await.map_err(at(TestStep::Name))?;
         let texts: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
-        trail.push((TestStep::Name, format!("{} is {}", self.server.host(), texts.join(", "))));
+        let found = match self.server.name {
+            ServerName::DnsName(_) => format!("{} is {}", self.server.host(), texts.join(", ")),
+            _ => format!("{} is an address", self.server.host()),
+        };
+        trail.push((TestStep::Name, found));
 
         let (tcp, address) = self.dial(&addresses).await.map_err(at(TestStep::Route))?;
         trail.push((TestStep::Route, format!("{address} answers")));

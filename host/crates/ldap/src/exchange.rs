@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use ldap3_proto::{
     LdapCodec, LdapFilter,
+    control::LdapControl,
     proto::{
         LdapDerefAliases, LdapMsg, LdapOp, LdapResult, LdapSearchRequest, LdapSearchResultEntry,
         LdapSearchScope,
@@ -13,14 +14,14 @@ use syncline_domain::{
     directory::message::{MAX_MESSAGE, parse},
 };
 use tokio_util::codec::{Decoder as _, Encoder as _};
-use zeroize::Zeroize as _;
+use zeroize::Zeroizing;
 
 use crate::{answer, wire::Wire};
 
-/// Asks, and waits for the answer. `room` is about how long the question is: with enough of it, its bytes are nowhere but
-/// in one buffer, which is wiped.
+/// Asks, and waits for the answer. `room` is about how long the question is: with enough of it, its bytes are written to
+/// one buffer alone, which is wiped.
 pub(crate) async fn ask(wire: &mut Wire, op: LdapOp, room: usize) -> Result<LdapOp, Failure> {
-    let id = send(wire, op, room).await?;
+    let id = send(wire, op, None, room).await?;
     next(wire, id).await
 }
 
@@ -29,6 +30,7 @@ pub(crate) async fn search(
     wire: &mut Wire,
     base: &str,
     scope: LdapSearchScope,
+    filter: LdapFilter,
     attributes: &[&str],
     limit: i32,
 ) -> Result<(Vec<LdapSearchResultEntry>, LdapResult), Failure> {
@@ -39,10 +41,13 @@ pub(crate) async fn search(
         sizelimit: limit,
         timelimit: 0,
         typesonly: false,
-        filter: LdapFilter::Present("objectClass".to_owned()),
+        filter,
         attrs: attributes.iter().map(|name| (*name).to_owned()).collect(),
     };
-    let id = send(wire, LdapOp::SearchRequest(request), 256 + base.len()).await?;
+    // Samba keeps to the size of a page, and to no other limit. Who does not know pages passes over the control.
+    let page = LdapControl::SimplePagedResults { size: limit.into(), cookie: Vec::new() };
+    let control = (request.scope == LdapSearchScope::Subtree).then_some(page);
+    let id = send(wire, LdapOp::SearchRequest(request), control, 256 + base.len()).await?;
     let mut entries = Vec::new();
     loop {
         match next(wire, id).await? {
@@ -60,16 +65,21 @@ pub(crate) async fn search(
     }
 }
 
-async fn send(wire: &mut Wire, op: LdapOp, room: usize) -> Result<i32, Failure> {
+async fn send(
+    wire: &mut Wire,
+    op: LdapOp,
+    control: Option<LdapControl>,
+    room: usize,
+) -> Result<i32, Failure> {
     let id = wire.next_id();
+    let message = LdapMsg { msgid: id, op, ctrl: control.into_iter().collect() };
     let mut buffer = BytesMut::with_capacity(64 + room);
-    let encoded = LdapCodec::default().encode(LdapMsg { msgid: id, op, ctrl: Vec::new() }, &mut buffer);
-    let sent = match encoded {
-        Ok(()) => wire.send(&buffer).await,
-        Err(error) => Err(Failure::host("encoding", format!("a question to {}: {error}", wire.server()))),
-    };
-    buffer.as_mut().zeroize();
-    sent.map(|()| id)
+    LdapCodec::default().encode(message, &mut buffer).map_err(|error| {
+        Failure::host("encoding", format!("a question to {} cannot be written: {error}", wire.server()))
+    })?;
+    let bytes = Zeroizing::new(Vec::from(buffer));
+    wire.send(&bytes).await?;
+    Ok(id)
 }
 
 /// The next answer to the question with this id.

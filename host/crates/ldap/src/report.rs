@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ldap3_proto::proto::{LdapResult, LdapResultCode, LdapSearchResultEntry, LdapSearchScope};
+use ldap3_proto::{
+    LdapFilter,
+    proto::{LdapResult, LdapResultCode, LdapSearchResultEntry, LdapSearchScope},
+};
 use syncline_domain::{
     Failure,
     directory::{DirectoryKind, ServerFacts, TestReport, TestStep, TestedStep},
@@ -42,6 +45,18 @@ const ROOT: [&str; 8] = [
     "supportedControl",
     "supportedCapabilities",
     "dnsHostName",
+];
+
+/// What people, groups, computers and units are, in directories of every kind. Of what else a directory has, ordinary
+/// accounts often may read little, and need not.
+const CLASSES: [&str; 7] = [
+    "person",
+    "posixAccount",
+    "group",
+    "groupOfNames",
+    "groupOfUniqueNames",
+    "posixGroup",
+    "organizationalUnit",
 ];
 
 /// What tells entries apart.
@@ -134,8 +149,9 @@ impl Course<'_, '_> {
 /// The root entry, and each base. A base that is not well is told of, and the next one looked at.
 async fn look(course: &mut Course<'_, '_>, wire: &mut Wire, bases: &[String]) -> Result<(), Stopped> {
     let at = |step| move |failure| Stopped { step, failure };
-    let (entries, result) =
-        exchange::search(wire, "", LdapSearchScope::Base, &ROOT, 1).await.map_err(at(TestStep::Base))?;
+    let (entries, result) = exchange::search(wire, "", LdapSearchScope::Base, anything(), &ROOT, 1)
+        .await
+        .map_err(at(TestStep::Base))?;
     let root = entries.first();
     let facts = facts(course.server, root);
     let named = root.map(|root| values(root, "defaultNamingContext")).unwrap_or_default();
@@ -152,8 +168,9 @@ async fn look(course: &mut Course<'_, '_>, wire: &mut Wire, bases: &[String]) ->
         course.step(TestStep::Base, false, message);
     }
     for base in bases {
-        let (entries, result) =
-            exchange::search(wire, base, LdapSearchScope::Base, &IDS, 1).await.map_err(at(TestStep::Base))?;
+        let (entries, result) = exchange::search(wire, base, LdapSearchScope::Base, anything(), &IDS, 1)
+            .await
+            .map_err(at(TestStep::Base))?;
         let problem = missing(base, &entries, &result);
         course.step(
             TestStep::Base,
@@ -163,13 +180,22 @@ async fn look(course: &mut Course<'_, '_>, wire: &mut Wire, bases: &[String]) ->
         if problem.is_some() {
             continue;
         }
-        let (entries, result) = exchange::search(wire, base, LdapSearchScope::Subtree, &IDS, LOOK)
+        let (entries, result) = exchange::search(wire, base, LdapSearchScope::Subtree, wanted(), &IDS, LOOK)
             .await
             .map_err(at(TestStep::Rights))?;
-        let (ok, message) = rights(base, &entries, &result);
-        course.step(TestStep::Rights, ok, message);
+        let found = rights(base, &entries, &result);
+        course.step(TestStep::Rights, found.is_ok(), found.unwrap_or_else(|wrong| wrong));
     }
     Ok(())
+}
+
+fn anything() -> LdapFilter {
+    LdapFilter::Present("objectClass".to_owned())
+}
+
+fn wanted() -> LdapFilter {
+    let is = |class: &&str| LdapFilter::Equality("objectClass".to_owned(), (*class).to_owned());
+    LdapFilter::Or(CLASSES.iter().map(is).collect())
 }
 
 /// What is wrong with a base, if anything.
@@ -205,46 +231,39 @@ fn missing(base: &str, entries: &[LdapSearchResultEntry], result: &LdapResult) -
     }
 }
 
-/// Whether entries and their ids can be read.
-fn rights(base: &str, entries: &[LdapSearchResultEntry], result: &LdapResult) -> (bool, String) {
+/// Whether entries and their ids can be read: what was read, or what is wrong.
+fn rights(base: &str, entries: &[LdapSearchResultEntry], result: &LdapResult) -> Result<String, String> {
     if !matches!(result.code, LdapResultCode::Success | LdapResultCode::SizeLimitExceeded) {
-        return (
-            false,
-            format!("what is below {base:?} cannot be read: the server answers {}", answer::told(result)),
-        );
+        let told = answer::told(result);
+        return Err(format!("what is below {base:?} cannot be read: the server answers {told}"));
     }
-    let below = entries.iter().filter(|entry| !entry.dn.eq_ignore_ascii_case(base)).count();
-    if below == 0 {
-        return (
-            false,
-            format!(
-                "nothing below {base:?} can be read: it is empty, or the account that binds may not read it"
-            ),
-        );
+    if entries.iter().all(|entry| entry.dn.eq_ignore_ascii_case(base)) {
+        return Err(format!(
+            "no people, groups or units can be read below {base:?}: there are none, or the account that binds may not read \
+             them"
+        ));
     }
     let id_of = |entry: &LdapSearchResultEntry| IDS.into_iter().find(|name| !values(entry, name).is_empty());
     let Some(id) = entries.iter().find_map(id_of) else {
-        return (
-            false,
-            format!(
-                "entries below {base:?} can be read, and neither entryUUID nor objectGUID of any: let the account that binds \
-                 read them; without, nobody is known again after a change of name"
-            ),
-        );
+        return Err(format!(
+            "people, groups or units below {base:?} can be read, and neither entryUUID nor objectGUID of any: let the \
+             account that binds read them; without, nobody is known again after a change of name"
+        ));
     };
-    let without = entries.iter().filter(|entry| id_of(entry).is_none()).count();
-    if without > 0 {
-        let first = entries.iter().find(|entry| id_of(entry).is_none()).map_or("", |entry| entry.dn.as_str());
-        let count = entries.len();
-        return (
-            false,
-            format!(
-                "of {count} entries below {base:?}, {id} cannot be read of {without}, such as {:?}: let the account that binds read it",
-                plain(first)
-            ),
-        );
+    let count = entries.len();
+    let without: Vec<&LdapSearchResultEntry> =
+        entries.iter().filter(|entry| id_of(entry).is_none()).collect();
+    match without.first() {
+        None => {
+            Ok(format!("{count} people, groups and units were read from {base:?} down, each with its {id}"))
+        }
+        Some(first) => Err(format!(
+            "of {count} people, groups and units from {base:?} down, {id} cannot be read of {}, such as {:?}: let the account \
+             that binds read it",
+            without.len(),
+            plain(&first.dn)
+        )),
     }
-    (true, format!("{} entries below {base:?} were read, each with its {id}", entries.len()))
 }
 
 fn facts(server: &Server, root: Option<&LdapSearchResultEntry>) -> ServerFacts {
@@ -317,13 +336,19 @@ mod tests {
         let ada = entry("cn=ada,dc=example", &[("entryuuid", "2")]);
         let hidden = entry("cn=hidden,dc=example", &[]);
         let check = |entries: &[LdapSearchResultEntry], code, ok: bool, hint: &str| {
-            let (found, message) = rights("DC=example", entries, &result(code));
-            assert_eq!(found, ok, "{message}");
+            let found = rights("DC=example", entries, &result(code));
+            assert_eq!(found.is_ok(), ok, "{found:?}");
+            let message = found.unwrap_or_else(|wrong| wrong);
             assert!(message.contains(hint), "{hint}: {message}");
         };
         check(&[base.clone(), ada.clone()], LdapResultCode::Success, true, "each with its entryUUID");
-        check(&[base.clone(), ada.clone()], LdapResultCode::SizeLimitExceeded, true, "2 entries");
-        check(std::slice::from_ref(&base), LdapResultCode::Success, false, "nothing below");
+        check(
+            &[base.clone(), ada.clone()],
+            LdapResultCode::SizeLimitExceeded,
+            true,
+            "2 people, groups and units",
+        );
+        check(std::slice::from_ref(&base), LdapResultCode::Success, false, "no people, groups or units");
         check(
             std::slice::from_ref(&hidden),
             LdapResultCode::Success,
