@@ -101,7 +101,7 @@ impl Samba {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         let log = self.folder.path().join("samba.log");
         let output = fs::File::create(&log).expect("a log can be made");
-        let mut child = Command::new("samba")
+        let mut child = Command::new("/usr/sbin/samba")
             .args(["--interactive", "--model=single", "--debug-stdout", "-d", "1", "-s"])
             .arg(self.conf())
             .args(["--option=server services=ldap", "--option=ldap server require strong auth=no"])

@@ -94,7 +94,12 @@ impl Slapd {
         fs::write(at("slapd.conf"), conf).expect("a file can be written");
         fs::write(at("first.ldif"), &options.ldif).expect("a file can be written");
         run(
-            Command::new("slapadd").arg("-q").arg("-f").arg(at("slapd.conf")).arg("-l").arg(at("first.ldif")),
+            Command::new("/usr/sbin/slapadd")
+                .arg("-q")
+                .arg("-f")
+                .arg(at("slapd.conf"))
+                .arg("-l")
+                .arg(at("first.ldif")),
             "",
         );
         let mut server = Self {
@@ -115,7 +120,7 @@ impl Slapd {
             urls += &format!(" ldaps://127.0.0.1:{}/", self.tls_port);
         }
         let log = fs::File::create(self.log()).expect("a log can be made");
-        let child = Command::new("slapd")
+        let child = Command::new("/usr/sbin/slapd")
             .arg("-f")
             .arg(self.folder.path().join("slapd.conf"))
             // Stays in the foreground, and logs what goes wrong.
