@@ -39,7 +39,8 @@ pub struct Samba {
 }
 
 impl Samba {
-    /// Makes a domain, loads `ldif` into it, and starts it. That takes about 5 s and some more for each 1,000 entries.
+    /// Makes a domain, loads `ldif` into it, and starts it. That takes about 5 s, and 4 s more for each 1,000
+    /// entries.
     pub fn start(ldif: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let address = free_address();

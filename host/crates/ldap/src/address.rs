@@ -49,7 +49,21 @@ fn inner(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_spelling_leads_around_a_refusal(bits: u32) {
+            let address = Ipv4Addr::from_bits(bits);
+            let [a, b, c, d] = address.octets().map(u16::from);
+            let nat64 = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, a << 8 | b, c << 8 | d);
+            for other in [address.to_ipv6_mapped(), nat64] {
+                prop_assert_eq!(refusal(other.into()), refusal(address.into()));
+            }
+        }
+    }
 
     #[test]
     fn what_no_directory_stands_at_is_refused_in_every_spelling() {

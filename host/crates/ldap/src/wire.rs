@@ -1,12 +1,17 @@
 //! Bytes both ways, and messages out of them.
 
-use std::io;
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use syncline_domain::{
     Failure, FailureKind, Fault,
     directory::message::{BadMessage, Frames, MAX_MESSAGE},
 };
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 /// What a read takes at once.
 const CHUNK: usize = 64 << 10;
@@ -22,14 +27,22 @@ pub(crate) struct Wire {
     bytes: Box<dyn Bytes>,
     frames: Frames,
     chunk: Vec<u8>,
+    /// Set once nothing more comes.
+    end: Option<End>,
     /// Id of the host's last question.
     asked: i32,
+}
+
+/// Why nothing more comes.
+enum End {
+    Closed,
+    Broken(io::Error),
 }
 
 impl Wire {
     /// `server` is what failures name.
     pub fn new(server: String, bytes: Box<dyn Bytes>) -> Self {
-        Self { server, bytes, frames: Frames::default(), chunk: vec![0; CHUNK], asked: 0 }
+        Self { server, bytes, frames: Frames::default(), chunk: vec![0; CHUNK], end: None, asked: 0 }
     }
 
     /// The server's name in failures.
@@ -49,7 +62,7 @@ impl Wire {
             self.bytes.write_all(messages).await?;
             self.bytes.flush().await
         };
-        written.await.map_err(|error| closed(&self.server, &error))
+        written.await.map_err(|error| broken(&self.server, &error))
     }
 
     /// The next whole messages, at least one: as many as have come and fit in `max`. May be dropped while it waits.
@@ -58,13 +71,32 @@ impl Wire {
             if let Some(messages) = self.frames.take(max).map_err(|bad| unreadable(&self.server, &bad))? {
                 return Ok(messages);
             }
-            // A read that is dropped has taken nothing, and what it took is fed at once.
-            match self.bytes.read(&mut self.chunk).await {
-                Ok(0) => return Err(self.ended()),
-                Ok(read) => self.frames.feed(&self.chunk[..read]),
-                Err(error) => return Err(closed(&self.server, &error)),
+            match &self.end {
+                None => poll_fn(|context| self.read(context, max)).await,
+                Some(End::Closed) => return Err(self.closed()),
+                Some(End::Broken(error)) => return Err(broken(&self.server, error)),
             }
         }
+    }
+
+    /// Waits until something comes, and takes what has come, up to about `max` bytes: TLS gives out little at a time. What is
+    /// read is fed before anything else is waited for, so that nothing is lost where the waiting is given up.
+    fn read(&mut self, context: &mut Context<'_>, max: usize) -> Poll<()> {
+        let mut some = false;
+        while self.end.is_none() && !(some && self.frames.waiting() >= max) {
+            let mut buffer = ReadBuf::new(&mut self.chunk);
+            match Pin::new(&mut self.bytes).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.end = Some(End::Closed),
+                Poll::Ready(Ok(())) => {
+                    self.frames.feed(buffer.filled());
+                    some = true;
+                }
+                Poll::Ready(Err(error)) => self.end = Some(End::Broken(error)),
+                Poll::Pending if some => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// The bytes alone, to go on with TLS. Fails if anything has come that was not asked for: it came without
@@ -82,7 +114,7 @@ impl Wire {
         let _ = self.bytes.shutdown().await;
     }
 
-    fn ended(&self) -> Failure {
+    fn closed(&self) -> Failure {
         let server = &self.server;
         Failure::unavailable(
             "closed",
@@ -94,7 +126,7 @@ impl Wire {
     }
 }
 
-fn closed(server: &str, error: &io::Error) -> Failure {
+fn broken(server: &str, error: &io::Error) -> Failure {
     Failure::unavailable("closed", format!("the connection to {server} broke: {error}"))
 }
 
