@@ -25,6 +25,8 @@ pub struct Options {
     pub session_log: bool,
     /// With it, it does TLS: LDAPS, and StartTLS.
     pub identity: Option<Identity>,
+    /// Which versions and ciphers of TLS it has, as GnuTLS names them, such as `NORMAL:-VERS-TLS1.3`.
+    pub tls: Option<String>,
     /// Most entries that a search without pages is answered with, for everybody but the administrator.
     pub size_limit: Option<u32>,
     /// More lines of slapd.conf, at the end of the database's.
@@ -37,6 +39,7 @@ impl Default for Options {
             ldif: super::ldif::base(),
             session_log: true,
             identity: None,
+            tls: None,
             size_limit: None,
             more: String::new(),
         }
@@ -71,6 +74,9 @@ impl Slapd {
                 at("cert.pem").display(),
                 at("key.pem").display()
             );
+        }
+        if let Some(priorities) = &options.tls {
+            tls += &format!("TLSCipherSuite {priorities}\n");
         }
         let session_log = if options.session_log { "syncprov-sessionlog 100000" } else { "" };
         let limit = options.size_limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());

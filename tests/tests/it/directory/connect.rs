@@ -9,7 +9,7 @@ use std::{
 use syncline_domain::{FailureKind, directory::Security};
 use syncline_ldap::Directory;
 use syncline_tests::directory::{
-    certificates::{Authority, Identity},
+    certificates::{Authority, Identity, self_signed},
     free_port,
     ldif::{self, READER, SUFFIX},
     misbehaving::Misbehaving,
@@ -23,7 +23,7 @@ use super::{Client, directory, password, refused, source};
 pub(super) const BOUND: [u8; 14] = [0x30, 0x0c, 2, 1, 1, 0x61, 7, 0x0a, 1, 0, 4, 0, 4, 0];
 
 fn slapd(identity: Option<Identity>) -> Slapd {
-    let ldif = ldif::base() + &ldif::people(1..=20);
+    let ldif = ldif::base() + &ldif::people(1..=2_000);
     Slapd::start(&Options { ldif, identity, ..Options::default() })
 }
 
@@ -43,7 +43,7 @@ async fn ldaps_starttls_and_plain_lead_to_the_same_entries() {
         let mut client = Client::new(directory(&source, READER.1).connect().await.unwrap());
         assert_eq!(client.session.server(), address);
         let answer = client.search(&format!("ou=people,{SUFFIX}"), &["mail"]).await.unwrap();
-        assert_eq!(answer.entries.len(), 21, "{security}");
+        assert_eq!(answer.entries.len(), 2_001, "{security}");
     }
     // As nobody, too: what may be read then is the server's business.
     let mut nobody = source(Security::Plain, None, &[&server.plain()]);
@@ -66,6 +66,20 @@ async fn a_certificate_that_will_not_do_is_told_from_others() {
         ),
         (good, &other, &["\"CN=Example authority\"", "add the certificate", "certificate_authorities"]),
         (authority.as_server(), &authority, &["it is an authority's own"]),
+        (self_signed(&["127.0.0.1"]), &other, &["nobody but itself vouches for it"]),
+        (
+            authority
+                .issue_with(&["127.0.0.1"], |params| params.not_before = rcgen::date_time_ymd(2200, 1, 1)),
+            &authority,
+            &["not valid yet", "2200-01-01"],
+        ),
+        (
+            authority.issue_with(&["127.0.0.1"], |params| {
+                params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            }),
+            &authority,
+            &["not meant for servers"],
+        ),
     ] {
         let server = slapd(Some(identity));
         for (security, address) in [(Security::Ldaps, server.ldaps()), (Security::Starttls, server.plain())] {
@@ -74,6 +88,22 @@ async fn a_certificate_that_will_not_do_is_told_from_others() {
             refused(&failure, FailureKind::Denied, "certificate", &[&[address.as_str()], parts].concat());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_servers_are_connected_to_as_far_as_that_is_safe() {
+    let authority = Authority::new("Example authority");
+    let connect = async |priorities: &str| {
+        let identity = Some(authority.issue(&["127.0.0.1"]));
+        let tls = Some(priorities.to_owned());
+        let server = Slapd::start(&Options { identity, tls, ..Options::default() });
+        directory(&source(Security::Ldaps, Some(&authority.pem()), &[&server.ldaps()]), READER.1)
+            .connect()
+            .await
+    };
+    assert!(connect("NORMAL:-VERS-ALL:+VERS-TLS1.2").await.is_ok());
+    let failure = connect("NORMAL:-VERS-ALL:+VERS-TLS1.1").await.unwrap_err();
+    refused(&failure, FailureKind::Unavailable, "tls", &["neither TLS 1.2 nor 1.3"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

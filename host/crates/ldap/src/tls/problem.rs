@@ -23,8 +23,8 @@ pub(super) fn of(server: &Server, error: &io::Error, presented: Option<&Presente
         )),
         Some(error) => tls(format!("TLS with {server} does not come about: {error}")),
         None if error.kind() == io::ErrorKind::UnexpectedEof => tls(format!(
-            "{server} closed the connection when TLS began: either the port is one without TLS, or the server has no \
-             certificate to show"
+            "{server} closed the connection when TLS began: the port is one without TLS, or the server has no certificate \
+             to show, or neither TLS 1.2 nor 1.3"
         )),
         None => tls(format!("TLS with {server} does not come about: {error}")),
     }
