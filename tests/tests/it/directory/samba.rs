@@ -41,3 +41,19 @@ async fn a_domain_controller_is_read_over_every_kind_of_connection() {
     samba.change(&format!("dn: CN=User 000002,OU=people,{SUFFIX}\nchangetype: delete\n"));
     assert!(samba.search(SUFFIX, "(cn=Ada)", &["cn"]).contains("cn: Ada"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_test_has_a_domain_controller_of_its_own() {
+    let mut one = Samba::start(&unit("one"));
+    let other = Samba::start(&unit("other"));
+    assert!(one.search(SUFFIX, "(ou=one)", &["ou"]).contains("ou: one"));
+    assert!(!other.search(SUFFIX, "(ou=one)", &["ou"]).contains("ou: one"));
+
+    // One that is down is passed over, and later back with what it holds.
+    let mut source = source(Security::Plain, None, &[&one.plain(), &other.plain()]);
+    source.bind_as = Some(READER.0.to_owned());
+    one.kill();
+    assert_eq!(directory(&source, READER.1).connect().await.unwrap().server(), other.plain());
+    one.resume();
+    assert_eq!(directory(&source, READER.1).connect().await.unwrap().server(), one.plain());
+}
