@@ -15,10 +15,11 @@ pub mod scripted;
 pub mod slapd;
 
 use std::{
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -40,10 +41,18 @@ fn run(command: &mut Command, input: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A port of 127.0.0.1 that was free just now.
+/// A port of 127.0.0.1 that nobody listens on, for a server that cannot be given port 0. It is below those that the system
+/// gives out by itself, so that nobody gets it meanwhile.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + u16::try_from(number % 12_000).expect("it is small");
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return port,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse, "port {port}: {error}"),
+        }
+    }
 }
 
 /// Waits until a server that says nothing when it is ready takes connections.

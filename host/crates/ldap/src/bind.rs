@@ -49,7 +49,12 @@ fn refused(server: &str, identity: &Identity, result: &LdapResult) -> Failure {
             "it lets nobody in without a name: set `bind_as` and a secret"
         }
         Code::InappropriateAuthentication => "that entry has no password: check `bind_as`",
-        _ => answer::active_directory(result).unwrap_or("check `bind_as`, and set the secret anew"),
+        Code::AuthMethodNotSupported => "it does not let names with passwords in: allow simple binds there",
+        Code::Referral => "that entry is on another server: name that one as the source's",
+        Code::InvalidCredentials => {
+            answer::active_directory(result).unwrap_or("check `bind_as`, and set the secret anew")
+        }
+        _ => "see there what that account lacks, or set another one",
     };
     Failure::denied("credentials", format!("{server} refuses {who}: {hint}; it answers {told}"))
 }
@@ -79,6 +84,8 @@ mod tests {
         check(LdapResultCode::InvalidCredentials, FailureKind::Denied, "set the secret anew");
         check(LdapResultCode::StrongerAuthRequired, FailureKind::Denied, "`starttls`");
         check(LdapResultCode::InvalidDNSyntax, FailureKind::Denied, "distinguished name");
+        check(LdapResultCode::Referral, FailureKind::Denied, "another server");
+        check(LdapResultCode::ConstraintViolation, FailureKind::Denied, "what that account lacks");
         check(LdapResultCode::Busy, FailureKind::Unavailable, "now");
     }
 }

@@ -6,7 +6,13 @@ use std::{
     time::Duration,
 };
 
-use syncline_domain::{FailureKind, directory::Security};
+use syncline_domain::{
+    FailureKind,
+    directory::{
+        Security,
+        message::{Operation, parse, split},
+    },
+};
 use syncline_ldap::Directory;
 use syncline_tests::directory::{
     certificates::{Authority, Identity, self_signed},
@@ -49,6 +55,34 @@ async fn ldaps_starttls_and_plain_lead_to_the_same_entries() {
     let mut nobody = source(Security::Plain, None, &[&server.plain()]);
     nobody.bind_as = None;
     assert!(Directory::new(&nobody, None).unwrap().connect().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_is_given_up_again_and_again_loses_nothing() {
+    let authority = Authority::new("Example authority");
+    let server = slapd(Some(authority.issue(&["127.0.0.1"])));
+    let source = source(Security::Ldaps, Some(&authority.pem()), &[&server.ldaps()]);
+    let mut client = Client::new(directory(&source, READER.1).connect().await.unwrap());
+    client.ask(SUFFIX, &["*", "+"], None).await.unwrap();
+    let (mut count, mut given_up, mut ended) = (0, 0, false);
+    while !ended {
+        // Polled once, or twice: what is dropped has often begun to read.
+        let received = tokio::select! {
+            biased;
+            received = client.session.receive(64 << 10, Duration::from_secs(10)) => received.unwrap(),
+            () = tokio::task::yield_now() => {
+                given_up += 1;
+                continue;
+            }
+        };
+        for message in split(&received) {
+            let message = parse(message.unwrap()).unwrap();
+            count += usize::from(message.operation == Operation::SearchResultEntry);
+            ended |= message.operation == Operation::SearchResultDone;
+        }
+    }
+    assert_eq!(count, 2_005);
+    assert!(given_up > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
