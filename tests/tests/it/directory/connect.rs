@@ -159,13 +159,13 @@ async fn the_next_server_is_taken_where_one_cannot_be_had() {
     let closed = format!("127.0.0.1:{}", free_port());
     let silent = Scripted::start(&[Step::Listen]).address();
     let mut source = source(Security::Plain, None, &[&closed, &silent, &server.plain()]);
-    source.connect_timeout_s = 1;
+    source.connect_timeout_s = 2;
     let session = directory(&source, READER.1).connect().await.unwrap();
     assert_eq!(session.server(), server.plain());
 
     source.servers.pop();
     let failure = directory(&source, READER.1).connect().await.unwrap_err();
-    let parts = ["none of 2 servers", &closed, "refused", &silent, "within 1 s"];
+    let parts = ["none of 2 servers", &closed, "refused", &silent, "within 2 s"];
     refused(&failure, FailureKind::Unavailable, "connect", &parts);
 }
 
