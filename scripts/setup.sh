@@ -40,6 +40,11 @@ if [[ $purpose == test ]]; then
     has npm || packages+=(npm)
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     has chromium || packages+=(chromium)
+    # Directory servers, and what changes what they hold.
+    [[ -x /usr/sbin/slapd ]] || packages+=(slapd)
+    has ldapmodify || packages+=(ldap-utils)
+    [[ -x /usr/sbin/samba ]] && has samba-tool && has ldbadd ||
+        packages+=(samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind ldb-tools)
 fi
 if [[ $purpose == bench ]]; then
     has rclone || packages+=(rclone)
@@ -56,6 +61,12 @@ install_packages() {
         fi
     fi
     echo "setup: installing $*"
+    # Tests start servers of their own: packages are kept from starting theirs.
+    local policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap "${as_root[*]} rm -f $policy" EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
+    fi
     if ! {
         quietly "${as_root[@]}" apt-get update -qq &&
             quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
