@@ -78,17 +78,19 @@ fn read(
 ) -> Result<SourceRead> {
     let in_source = |failure: Failure| failure.context(format_args!("{}", source.name));
     if let Some(mark) = mark {
-        let session = Session::open(settings, source, connect).map_err(in_source)?;
+        let mut session = Session::open(settings, source, connect).map_err(in_source)?;
         match session.changes(settings, &mark, out).map_err(in_source)? {
             Ok(read) => return Ok(read),
             Err(reason) => info!(source = source.name; "everything is read: {reason}"),
         }
     }
+    let mut session = Session::open(settings, source, connect).map_err(in_source)?;
     let mut refusals = Vec::new();
-    // On a connection of its own each time: an attempt can end amid answers.
-    let methods = Session::open(settings, source, connect).map_err(in_source)?.candidates(settings);
-    for method in methods {
-        let session = Session::open(settings, source, connect).map_err(in_source)?;
+    for method in session.candidates(settings) {
+        // An attempt can end amid answers: the next one has a connection of its own.
+        if !refusals.is_empty() {
+            session = Session::open(settings, source, connect).map_err(in_source)?;
+        }
         match session.all(method, out) {
             Ok(read) => return Ok(read),
             Err(failure) if settings.method == Method::Auto && is_refusal(&failure) => {
@@ -140,10 +142,10 @@ impl<'a> Session<'a> {
         all.into_iter().filter(|(_, can)| *can).map(|(method, _)| method).collect()
     }
 
-    fn all(self, method: Method, out: &mut dyn Declare) -> Result<SourceRead> {
+    fn all(&mut self, method: Method, out: &mut dyn Declare) -> Result<SourceRead> {
         let Self { source, client, server, root, plan } = self;
-        let taker = Taker::all(&plan, out);
-        let mut reader = Reader { client, root: &root, plan: &plan, taker };
+        let taker = Taker::all(plan, out);
+        let mut reader = Reader { client, root, plan, taker };
         let place = match method {
             Method::Syncrepl => Some(syncrepl::all(&mut reader)?),
             Method::Dirsync => Some(dirsync::all(&mut reader)?),
@@ -160,19 +162,12 @@ impl<'a> Session<'a> {
         let entries = reader.taker.count;
         info!(source = source.name, entries = entries, server = server; "read everything, by {method:?}");
         let units = reader.taker.units.to_keep();
-        let mark = place.map(|place| Mark {
-            server,
-            host: root.host.clone(),
-            invocation: root.invocation.clone(),
-            place,
-            units,
-        });
-        Ok(SourceRead { mark, whole: true })
+        Ok(SourceRead { mark: place.map(|place| self.mark(place, units)), whole: true })
     }
 
     /// Reads what changed; or says why that cannot be.
     fn changes(
-        self,
+        &mut self,
         settings: &Settings,
         mark: &Mark,
         out: &mut dyn Declare,
@@ -181,8 +176,8 @@ impl<'a> Session<'a> {
             return Ok(Err(reason));
         }
         let Self { source, client, server, root, plan } = self;
-        let taker = Taker::changes(&plan, out, &mark.units);
-        let mut reader = Reader { client, root: &root, plan: &plan, taker };
+        let taker = Taker::changes(plan, out, &mark.units);
+        let mut reader = Reader { client, root, plan, taker };
         let changes = match &mark.place {
             Place::Syncrepl(cookies) => syncrepl::changes(&mut reader, cookies),
             Place::Dirsync(cookies) => dirsync::changes(&mut reader, cookies),
@@ -205,8 +200,12 @@ impl<'a> Session<'a> {
         };
         info!(source = source.name, entries = reader.taker.count, server = server; "read what changed");
         let units = reader.taker.units.to_keep();
-        let (host, invocation) = (root.host.clone(), root.invocation.clone());
-        Ok(Ok(SourceRead { mark: Some(Mark { server, host, invocation, place, units }), whole }))
+        Ok(Ok(SourceRead { mark: Some(self.mark(place, units)), whole }))
+    }
+
+    fn mark(&self, place: Place, units: Vec<u64>) -> Mark {
+        let (server, host) = (self.server.clone(), self.root.host.clone());
+        Mark { server, host, invocation: self.root.invocation.clone(), place, units }
     }
 
     fn cannot_go_on(&self, settings: &Settings, mark: &Mark) -> Option<String> {

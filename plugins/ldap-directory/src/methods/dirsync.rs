@@ -67,7 +67,7 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
         let attributes = watched(plan);
         let cookie = Some(before.0.clone());
         let pass = pass(
-            &mut reader.client,
+            reader.client,
             plan,
             context,
             &usn::candidates(plan),
@@ -93,9 +93,9 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
             read_again(reader, batch)?;
         }
         gone.into_iter().try_for_each(|id| reader.taker.gone(id))?;
-        deleted_seen &= usn::deleted_are_seen(&mut reader.client, plan, context)?;
+        deleted_seen &= usn::deleted_are_seen(reader.client, plan, context)?;
     }
-    reader.taker.finish(&mut reader.client)?;
+    reader.taker.finish(reader.client)?;
     let place = Place::Dirsync(next);
     if deleted_seen {
         return Ok(Changes::Listed(place));

@@ -28,7 +28,7 @@ use crate::{
 
 /// A source that is being read.
 pub(crate) struct Reader<'a> {
-    pub(crate) client: Client,
+    pub(crate) client: &'a mut Client,
     pub(crate) root: &'a Root,
     pub(crate) plan: &'a Plan,
     pub(crate) taker: Taker<'a>,
