@@ -66,14 +66,8 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
         let (mut changed, mut gone) = (Vec::new(), Vec::new());
         let attributes = watched(plan);
         let cookie = Some(before.0.clone());
-        let pass = pass(
-            reader.client,
-            plan,
-            context,
-            &usn::candidates(plan),
-            &attributes,
-            cookie,
-            &mut |entry| {
+        let pass =
+            pass(reader.client, plan, context, &usn::candidates(plan), &attributes, cookie, &mut |entry| {
                 let deleted = is_deleted(&entry);
                 let fields = Fields::from(entry);
                 match fields.guid("objectGUID") {
@@ -82,8 +76,7 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
                     None => {}
                 }
                 Ok(())
-            },
-        )?;
+            })?;
         match pass {
             Ok(cookie) => next.push(Cookie(cookie)),
             Err(done) if is_trouble(&done) => return Err(done.failure()),

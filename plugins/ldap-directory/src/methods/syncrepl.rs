@@ -36,7 +36,7 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
     if cookies.len() != searches.len() || cookies.iter().any(|cookie| cookie.0.is_empty()) {
         return Ok(Changes::Refused("there is no cookie for each search".to_owned()));
     }
-    let (mut next, mut whole) = (Vec::new(), Vec::new());
+    let (mut next, mut whole, mut named) = (Vec::new(), Vec::new(), false);
     for ((base, kind), before) in searches.into_iter().zip(cookies) {
         let refresh = refresh(client, plan, taker, kind, base, Some(before.0.clone()))?;
         match refresh.done.code {
@@ -52,9 +52,7 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
             _ => return Ok(Changes::Refused(refresh.done.failure().message().to_owned())),
         }
         let deletes = deletes(&refresh.done.controls);
-        if !deletes && !refresh.named {
-            return Ok(Changes::Refused("the server names nothing as still there".to_owned()));
-        }
+        named |= refresh.named;
         whole.push(!deletes);
         // Where nothing changed, some servers give none.
         next.push(cookie(&refresh.done.controls).map_or_else(|| before.clone(), Cookie));
@@ -63,7 +61,10 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
     let place = Place::Syncrepl(next);
     match whole.iter().filter(|whole| **whole).count() {
         0 => Ok(Changes::Listed(place)),
-        all if all == whole.len() => Ok(Changes::Whole(place)),
+        all if all == whole.len() && named => Ok(Changes::Whole(place)),
+        all if all == whole.len() => {
+            Ok(Changes::Refused("the server names nothing as still there".to_owned()))
+        }
         // What is gone would have to be taken from one search and not from another.
         _ => Ok(Changes::Refused("the server tells only for a part what is still there".to_owned())),
     }

@@ -8,8 +8,9 @@ use ldap3_proto::{
     LdapCodec,
     control::LdapControl,
     proto::{
-        LdapFilter, LdapIntermediateResponse, LdapMsg, LdapOp, LdapPartialAttribute, LdapResult, LdapResultCode,
-        LdapSearchRequest, LdapSearchResultEntry, LdapSearchResultReference, LdapSearchScope, SyncStateValue,
+        LdapFilter, LdapIntermediateResponse, LdapMsg, LdapOp, LdapPartialAttribute, LdapResult,
+        LdapResultCode, LdapSearchRequest, LdapSearchResultEntry, LdapSearchResultReference, LdapSearchScope,
+        SyncStateValue,
     },
 };
 use syncline_plugin::{Failure, Result};
@@ -92,7 +93,10 @@ impl Memory {
     }
 
     pub(super) fn person(&mut self, name: &str) {
-        let attributes = format!("objectClass=inetOrgPerson cn={name} uid={name} sn=x mail={}@Example.com", name.to_uppercase());
+        let attributes = format!(
+            "objectClass=inetOrgPerson cn={name} uid={name} sn=x mail={}@Example.com",
+            name.to_uppercase()
+        );
         self.add(&format!("uid={name},ou=People,dc=example,dc=com"), &attributes);
     }
 
@@ -182,10 +186,16 @@ impl Memory {
             "" => return vec![self.root()],
             "CN=NTDS Settings" => {
                 let id = vec![vec![self.invocation; 16]];
-                return vec![Item { dn: request.base.clone(), attributes: vec![("invocationId".to_owned(), id)], changed: 0 }];
+                return vec![Item {
+                    dn: request.base.clone(),
+                    attributes: vec![("invocationId".to_owned(), id)],
+                    changed: 0,
+                }];
             }
             "CN=Deleted Objects,DC=example,DC=com" if !self.sees_deleted => return Vec::new(),
-            "CN=Deleted Objects,DC=example,DC=com" if deleted && request.scope == LdapSearchScope::Subtree => {
+            "CN=Deleted Objects,DC=example,DC=com"
+                if deleted && request.scope == LdapSearchScope::Subtree =>
+            {
                 let since = |item: &&Item| matches(&request.filter, item, true);
                 return self.deleted.iter().map(|(_, item)| item).filter(since).cloned().collect();
             }
@@ -199,7 +209,12 @@ impl Memory {
                 _ => dn::is_within(&normal, &base),
             }
         };
-        self.items.iter().filter(within).filter(|item| matches(&request.filter, item, false)).cloned().collect()
+        self.items
+            .iter()
+            .filter(within)
+            .filter(|item| matches(&request.filter, item, false))
+            .cloned()
+            .collect()
     }
 }
 
@@ -221,7 +236,8 @@ fn matches(filter: &LdapFilter, item: &Item, deleted: bool) -> bool {
             return vec!["TRUE".to_owned()];
         }
         let found = item.attributes.iter().filter(|(have, _)| have.eq_ignore_ascii_case(name));
-        let sid = |bytes: &[u8]| format!("S-1-5-21-{}", u32::from_le_bytes(bytes[12..16].try_into().unwrap()));
+        let sid =
+            |bytes: &[u8]| format!("S-1-5-21-{}", u32::from_le_bytes(bytes[12..16].try_into().unwrap()));
         let text = |bytes: &Vec<u8>| match name {
             "objectSid" => sid(bytes),
             _ => String::from_utf8_lossy(bytes).into_owned(),
@@ -262,16 +278,20 @@ impl Session {
     fn answer(&mut self, id: i32, op: LdapOp, ctrl: Vec<LdapControl>) {
         let mut bytes = BytesMut::new();
         LdapCodec::new(Some(16 << 20), None).encode(LdapMsg { msgid: id, op, ctrl }, &mut bytes).unwrap();
-        if self.memory.borrow().fault == Some(Fault::CutList) && bytes.windows(3).any(|window| window == b"uid") {
+        if self.memory.borrow().fault == Some(Fault::CutList)
+            && bytes.windows(3).any(|window| window == b"uid")
+        {
             // The last value takes more than there is.
-            let at = bytes.windows(2).rposition(|window| window[0] == 4).unwrap();
+            let last = |at: &usize| bytes[*at] == 4 && usize::from(bytes[at + 1]) == bytes.len() - at - 2;
+            let at = (0..bytes.len() - 1).rev().find(last).unwrap();
             bytes[at + 1] += 40;
         }
         self.answers.push_back(bytes.to_vec());
     }
 
     fn done(&mut self, id: i32, code: LdapResultCode, ctrl: Vec<LdapControl>) {
-        let result = LdapResult { code, matcheddn: String::new(), message: String::new(), referral: Vec::new() };
+        let result =
+            LdapResult { code, matcheddn: String::new(), message: String::new(), referral: Vec::new() };
         self.answer(id, LdapOp::SearchResultDone(result), ctrl);
     }
 
@@ -286,7 +306,8 @@ impl Session {
                 let vals = vec![time(item.changed).into_bytes()];
                 attributes.push(LdapPartialAttribute { atype: name.to_owned(), vals });
             }
-            let Some((_, values)) = item.attributes.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)) else {
+            let Some((_, values)) = item.attributes.iter().find(|(have, _)| have.eq_ignore_ascii_case(name))
+            else {
                 continue;
             };
             let left = &values[from.min(values.len())..];
@@ -308,7 +329,9 @@ impl Session {
         let mut found = self.memory.borrow().found(request, controls);
         for control in controls {
             match control {
-                LdapControl::SyncRequest { cookie, .. } => return self.sync(id, request, found, cookie.as_deref()),
+                LdapControl::SyncRequest { cookie, .. } => {
+                    return self.sync(id, request, found, cookie.as_deref());
+                }
                 LdapControl::SimplePagedResults { size, cookie } => {
                     let at: usize = String::from_utf8_lossy(cookie).parse().unwrap_or_default();
                     let end = (at + usize::try_from(*size).unwrap()).min(found.len());
@@ -351,11 +374,17 @@ impl Session {
                 };
                 self.done(id, code, control(next));
             }
-            Some(Fault::SilentPage(silent)) if silent == page => self.done(id, LdapResultCode::Success, Vec::new()),
+            Some(Fault::SilentPage(silent)) if silent == page => {
+                self.done(id, LdapResultCode::Success, Vec::new())
+            }
             Some(Fault::SameCookie) => self.done(id, LdapResultCode::Success, control(b"0".to_vec())),
             Some(Fault::Reference) => {
                 let uris = vec!["ldap://other.example.com/dc=other".to_owned()];
-                self.answer(id, LdapOp::SearchResultReference(LdapSearchResultReference { uris }), Vec::new());
+                self.answer(
+                    id,
+                    LdapOp::SearchResultReference(LdapSearchResultReference { uris }),
+                    Vec::new(),
+                );
                 self.done(id, LdapResultCode::Success, control(next));
             }
             _ => self.done(id, LdapResultCode::Success, control(next)),
@@ -379,7 +408,8 @@ impl Session {
         let (changed, same): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|item| since.is_none_or(|since| item.changed > since));
         for item in &changed {
-            let state = LdapControl::SyncState { state: SyncStateValue::Add, entry_uuid: uuid(item), cookie: None };
+            let state =
+                LdapControl::SyncState { state: SyncStateValue::Add, entry_uuid: uuid(item), cookie: None };
             self.entry(id, item, &request.attrs, vec![state]);
         }
         let refresh_deletes = knows_deleted && since.is_some();

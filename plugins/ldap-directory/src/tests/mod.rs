@@ -31,8 +31,9 @@ impl Lab {
 
     fn run(&mut self) -> Result<()> {
         let memory = &self.memory;
-        let mut connect =
-            |_: &str| -> Result<Box<dyn Connection>> { Ok(Box::new(memory::Session::new(Rc::clone(memory)))) };
+        let mut connect = |_: &str| -> Result<Box<dyn Connection>> {
+            Ok(Box::new(memory::Session::new(Rc::clone(memory))))
+        };
         self.host.run(&self.settings, &[self.source.clone()], &mut connect)
     }
 

@@ -102,6 +102,9 @@ impl Recorder {
         }
         self.members.retain(|group, _| self.known.contains_key(group));
         self.apply(members);
+        for list in self.members.values_mut() {
+            list.retain(|member| member.starts_with('?') || self.known.contains_key(member));
+        }
         (self.cursor, self.whole, self.puts, self.rejected) = (read.cursor, read.whole, puts, rejected);
         Ok(())
     }
