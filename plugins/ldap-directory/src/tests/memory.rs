@@ -48,9 +48,9 @@ pub(super) struct Item {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) server: String,
-    items: Vec<Item>,
-    deleted: Vec<(u64, Item)>,
-    number: u64,
+    pub(super) items: Vec<Item>,
+    pub(super) deleted: Vec<(u64, Item)>,
+    pub(super) number: u64,
     pub(super) active_directory: bool,
     pub(super) invocation: u8,
     /// Whether content synchronisation is there, and knows what is gone.
@@ -60,7 +60,7 @@ pub(super) struct Memory {
     /// Most values of a list that come at once.
     pub(super) range: usize,
     pub(super) fault: Option<Fault>,
-    pages: usize,
+    pub(super) pages: usize,
     /// Searches that were made.
     pub(super) searches: usize,
 }

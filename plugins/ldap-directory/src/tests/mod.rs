@@ -4,7 +4,9 @@ mod memory;
 mod misbehaving;
 mod reading;
 mod recorder;
+mod samba;
 mod slapd;
+mod wire;
 
 use std::{cell::RefCell, rc::Rc};
 

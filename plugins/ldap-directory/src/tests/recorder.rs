@@ -112,7 +112,7 @@ impl Recorder {
     fn apply(&mut self, changes: Vec<(String, MembershipChange, Vec<Reference>)>) {
         let mut lists = BTreeMap::<String, (BTreeSet<String>, bool)>::new();
         for (group, change, members) in changes {
-            let members = members.iter().map(|member| self.resolve(member));
+            let members: Vec<_> = members.iter().map(|member| self.resolve(member)).collect();
             match change {
                 MembershipChange::Part | MembershipChange::LastPart => {
                     let (list, last) = lists.entry(group).or_default();
@@ -122,7 +122,7 @@ impl Recorder {
                 MembershipChange::Added => self.members.entry(group).or_default().extend(members),
                 MembershipChange::Removed => {
                     let list = self.members.entry(group).or_default();
-                    members.for_each(|member| drop(list.remove(&member)));
+                    list.retain(|member| !members.contains(member));
                 }
             }
         }

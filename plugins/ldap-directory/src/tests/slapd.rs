@@ -2,29 +2,26 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Read, Write},
+    io::ErrorKind,
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
-use ldap3_proto::{
-    LdapCodec,
-    proto::{LdapBindCred, LdapBindRequest, LdapMsg, LdapOp, LdapResultCode},
-};
-use syncline_plugin::{Failure, Result};
-use tokio_util::codec::Encoder;
+use syncline_plugin::Result;
 
-use super::Recorder;
+use super::{
+    Recorder,
+    wire::{Wire, run},
+};
 use crate::{Connection, Source};
 
 const ROOT: &str = "cn=admin,dc=example,dc=com";
 
 /// A server in a folder of its own, which goes with it.
 struct Slapd {
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     process: Child,
     port: u16,
 }
@@ -66,11 +63,11 @@ impl Slapd {
     }
 
     /// Waits until it answers.
-    fn connect(&self) -> Tcp {
+    fn connect(&self) -> Wire {
         let begin = Instant::now();
-        loop {
+        let stream = loop {
             match TcpStream::connect(("127.0.0.1", self.port)) {
-                Ok(stream) => return Tcp::bind(stream, self.port),
+                Ok(stream) => break stream,
                 Err(error)
                     if error.kind() == ErrorKind::ConnectionRefused
                         && begin.elapsed() < Duration::from_secs(30) =>
@@ -79,7 +76,10 @@ impl Slapd {
                 }
                 Err(error) => panic!("slapd does not answer: {error}"),
             }
-        }
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let server = format!("127.0.0.1:{}", self.port);
+        Wire::bind(server, stream.try_clone().unwrap(), stream, ROOT, "secret").unwrap()
     }
 
     fn modify(&self, ldif: &str) {
@@ -96,12 +96,6 @@ impl Drop for Slapd {
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    assert!(Path::new("/usr/sbin/slapd").exists());
 }
 
 const BEGIN: &str = "\
@@ -134,73 +128,6 @@ cn: devs
 member: uid=ada,ou=People,dc=example,dc=com
 
 ";
-
-/// A bound connection.
-struct Tcp {
-    stream: TcpStream,
-    waiting: Vec<u8>,
-    port: u16,
-}
-
-impl Tcp {
-    fn bind(stream: TcpStream, port: u16) -> Self {
-        let mut tcp = Self { stream, waiting: Vec::new(), port };
-        let cred = LdapBindCred::Simple("secret".to_owned());
-        let op = LdapOp::BindRequest(LdapBindRequest { dn: ROOT.to_owned(), cred });
-        let mut bytes = BytesMut::new();
-        LdapCodec::default().encode(LdapMsg { msgid: 1, op, ctrl: Vec::new() }, &mut bytes).unwrap();
-        tcp.send(&bytes).unwrap();
-        let mut answer = BytesMut::from(&tcp.receive(1 << 20, Duration::from_secs(10)).unwrap()[..]);
-        let answer =
-            tokio_util::codec::Decoder::decode(&mut LdapCodec::default(), &mut answer).unwrap().unwrap();
-        let LdapOp::BindResponse(response) = answer.op else { panic!("{answer:?}") };
-        assert_eq!(response.res.code, LdapResultCode::Success);
-        tcp
-    }
-}
-
-/// Bytes of the whole messages at the beginning.
-fn whole(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let [_, length, rest @ ..] = &bytes[at..] {
-        let (head, length) = if *length < 0x80 {
-            (2, usize::from(*length))
-        } else {
-            let size = usize::from(length - 0x80);
-            let Some(digits) = rest.get(..size) else { break };
-            (2 + size, digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit)))
-        };
-        if bytes.len() < at + head + length {
-            break;
-        }
-        at += head + length;
-    }
-    at
-}
-
-impl Connection for Tcp {
-    fn server(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    fn send(&mut self, messages: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(messages)?)
-    }
-
-    fn receive(&mut self, _: u32, wait: Duration) -> Result<Vec<u8>> {
-        self.stream.set_read_timeout(Some(wait))?;
-        let mut chunk = vec![0; 64 << 10];
-        while whole(&self.waiting) == 0 {
-            let read = self.stream.read(&mut chunk)?;
-            if read == 0 {
-                return Err(Failure::unavailable("the server closed the connection").with_code("closed"));
-            }
-            self.waiting.extend_from_slice(&chunk[..read]);
-        }
-        let rest = self.waiting.split_off(whole(&self.waiting));
-        Ok(std::mem::replace(&mut self.waiting, rest))
-    }
-}
 
 fn follows_changes(name: &str, session_log: bool) {
     let slapd = Slapd::start(name, session_log);
