@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn what_is_no_name_is_told_where() {
         for (text, at) in
-            [("cn", 2), ("=a", 0), ("cn=a,", 5), ("cn=\"a", 6), ("cn=a\\", 5), ("cn=#0g,dc=x", 3)]
+            [("cn", 2), ("=a", 0), ("cn=a,", 5), ("cn=\"a", 5), ("cn=a\\", 5), ("cn=#0g,dc=x", 3)]
         {
             assert_eq!(normal(text), Err(NoDn(at)), "{text}");
         }

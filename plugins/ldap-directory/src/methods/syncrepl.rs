@@ -51,11 +51,20 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
             | LdapResultCode::Unavailable => return Err(refresh.done.failure()),
             _ => return Ok(Changes::Refused(refresh.done.failure().message().to_owned())),
         }
-        let deletes = deletes(&refresh.done.controls);
+        match cookie(&refresh.done.controls) {
+            Some(cookie) => {
+                whole.push(!deletes(&refresh.done.controls));
+                next.push(Cookie(cookie));
+            }
+            // So some servers say that nothing changed.
+            None if !refresh.named && !refresh.deleted => {
+                whole.push(false);
+                next.push(before.clone());
+            }
+            // Without a cookie before it, ldap3_proto overlooks whether what is gone was named.
+            None => return Ok(Changes::Refused("the server gave no cookie to go on from".to_owned())),
+        }
         named |= refresh.named;
-        whole.push(!deletes);
-        // Where nothing changed, some servers give none.
-        next.push(cookie(&refresh.done.controls).map_or_else(|| before.clone(), Cookie));
     }
     taker.finish(client)?;
     let place = Place::Syncrepl(next);
@@ -79,6 +88,8 @@ struct Refresh {
     done: Done,
     /// Whether anything was named as there.
     named: bool,
+    /// Whether anything was named as gone.
+    deleted: bool,
 }
 
 fn refresh(
@@ -92,7 +103,7 @@ fn refresh(
     let mode = SyncRequestMode::RefreshOnly;
     let control = LdapControl::SyncRequest { criticality: true, mode, cookie, reload_hint: false };
     let search = Search::below(base, kind.filter.clone(), &kind.attributes).with(control);
-    let mut named = false;
+    let (mut named, mut deleted) = (false, false);
     let done = client.search(&of_source(plan, search), &mut |answer| match answer {
         Answer::Entry(entry, controls) => {
             let state = controls.into_iter().find_map(|control| match control {
@@ -104,6 +115,7 @@ fn refresh(
                 Failure::invalid(message).with_code("protocol")
             })?;
             named |= state != SyncStateValue::Delete;
+            deleted |= state == SyncStateValue::Delete;
             match state {
                 SyncStateValue::Present => taker.out.present(text(id)),
                 SyncStateValue::Delete => taker.gone(text(id)),
@@ -115,6 +127,7 @@ fn refresh(
             }
         }
         Answer::Info(Info::SyncInfoIdSet { refresh_deletes: true, syncuuids, .. }) => {
+            deleted |= !syncuuids.is_empty();
             syncuuids.into_iter().try_for_each(|id| taker.gone(text(id)))
         }
         Answer::Info(Info::SyncInfoIdSet { syncuuids, .. }) => {
@@ -123,7 +136,7 @@ fn refresh(
         }
         Answer::Info(_) => Ok(()),
     })?;
-    Ok(Refresh { done, named })
+    Ok(Refresh { done, named, deleted })
 }
 
 fn text(id: Uuid) -> String {

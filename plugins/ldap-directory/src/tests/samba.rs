@@ -130,7 +130,7 @@ fn steps() -> [(&'static str, String, Vec<&'static str>); 6] {
             "nothing",
             String::new(),
             vec![
-                "group Team of ada+bob",
+                "group Team in Staff of ada+bob",
                 "person ada <ada@x> in Staff",
                 "person bob <bob@x> in Staff (off)",
                 "unit Staff",
@@ -146,7 +146,7 @@ fn steps() -> [(&'static str, String, Vec<&'static str>); 6] {
                     ),
                 ),
             vec![
-                "group Team of ada+eve",
+                "group Team in Staff of ada+eve",
                 "person ada <ada@x> in Staff",
                 "person bob <bob@x> in Staff (off)",
                 "person eve <eve@x> in Staff",
@@ -158,7 +158,7 @@ fn steps() -> [(&'static str, String, Vec<&'static str>); 6] {
             modify("eve", "modrdn\nnewrdn: CN=eva\ndeleteoldrdn: 1")
                 + &modify("bob", "modify\nreplace: userAccountControl\nuserAccountControl: 544"),
             vec![
-                "group Team of ada+eva",
+                "group Team in Staff of ada+eva",
                 "person ada <ada@x> in Staff",
                 "person bob <bob@x> in Staff",
                 "person eva <eve@x> in Staff",
@@ -169,7 +169,7 @@ fn steps() -> [(&'static str, String, Vec<&'static str>); 6] {
             "moved out of what is read",
             modify("bob", "modrdn\nnewrdn: CN=bob\ndeleteoldrdn: 1\nnewsuperior: CN=Users,DC=lab,DC=example"),
             vec![
-                "group Team of ada+eva",
+                "group Team in Staff of ada+eva",
                 "person ada <ada@x> in Staff",
                 "person eva <eve@x> in Staff",
                 "unit Staff",
@@ -178,12 +178,12 @@ fn steps() -> [(&'static str, String, Vec<&'static str>); 6] {
         (
             "gone",
             modify("eva", "delete"),
-            vec!["group Team of ada", "person ada <ada@x> in Staff", "unit Staff"],
+            vec!["group Team in Staff of ada", "person ada <ada@x> in Staff", "unit Staff"],
         ),
         (
             "the unit written again under its name",
             format!("dn: {staff}\nchangetype: modrdn\nnewrdn: OU=Staff\ndeleteoldrdn: 1\n\n"),
-            vec!["group Team of ada", "person ada <ada@x> in Staff", "unit Staff"],
+            vec!["group Team in Staff of ada", "person ada <ada@x> in Staff", "unit Staff"],
         ),
     ]
 }

@@ -156,7 +156,8 @@ fn follows_changes(name: &str, session_log: bool) {
     );
     let (puts, _) =
         check(&["group devs of Ada+Eve", ada, "person Bob <bob@x> in People", "person Eve in People", unit]);
-    assert_eq!(puts, 3);
+    // Without its log, and with the entry changed again that the cookie is of, slapd sends everything.
+    assert_eq!(puts, if session_log { 3 } else { 5 });
 
     slapd.modify(
         "dn: uid=bob,ou=People,dc=example,dc=com\nchangetype: delete\n\n\
@@ -170,7 +171,8 @@ fn follows_changes(name: &str, session_log: bool) {
     let eve = "person Eve in Folk";
     // The group still lists them by their old names.
     let stale = "group devs of ?uid=ada,ou=people,dc=example,dc=com+?uid=eve,ou=people,dc=example,dc=com";
-    assert_eq!(check(&[stale, ada, eve, "unit Folk"]), (4, true));
+    // The unit came among the changes, and then all.
+    assert_eq!(check(&[stale, ada, eve, "unit Folk"]), (5, true));
 }
 
 #[test]
