@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use ldap3_proto::{
     LdapCodec,
     control::LdapControl,
@@ -373,8 +373,9 @@ impl Client {
         if !is_well_formed(&received, DEPTH) {
             return Err(broken("sent an answer whose lengths do not fit together"));
         }
-        let mut bytes = BytesMut::from(&received[..]);
-        drop(received);
+        // Not copied: a list of members can take most of what memory there is.
+        let received = Bytes::from(received).try_into_mut();
+        let mut bytes = received.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         while !bytes.is_empty() {
             let message =
                 self.codec.decode(&mut bytes).map_err(|error| broken(&format!("sent no LDAP ({error})")))?;

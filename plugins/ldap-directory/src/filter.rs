@@ -56,6 +56,16 @@ pub(crate) fn at_least(attribute: &str, value: &str) -> LdapFilter {
     LdapFilter::GreaterOrEqual(attribute.to_owned(), value.to_owned())
 }
 
+/// What is neither this entry nor below it, in the way of OpenLDAP. Servers that do not know it find nothing at all.
+pub(crate) fn not_within(base: &str) -> LdapFilter {
+    LdapFilter::Not(Box::new(LdapFilter::Extensible(LdapMatchingRuleAssertion {
+        matching_rule: Some("dnSubtreeMatch".to_owned()),
+        type_: Some("entryDN".to_owned()),
+        match_value: base.to_owned(),
+        dn_attributes: false,
+    })))
+}
+
 /// Whatever there is.
 pub(crate) fn anything() -> LdapFilter {
     LdapFilter::Present("objectClass".to_owned())
@@ -201,7 +211,7 @@ impl Parser<'_> {
         loop {
             let rest = self.rest();
             let plain = rest.find(['\\', '*', '(', ')', '\0']).unwrap_or(rest.len());
-            bytes.extend_from_slice(rest[..plain].as_bytes());
+            bytes.extend_from_slice(&rest.as_bytes()[..plain]);
             self.at += plain;
             if !self.eat("\\") {
                 break;

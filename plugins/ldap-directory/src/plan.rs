@@ -36,8 +36,9 @@ pub(crate) struct Plan {
     pub(crate) bases: Vec<Name>,
     /// Naming contexts in which the bases lie, for what can be read of whole ones only.
     pub(crate) contexts: Vec<Name>,
-    /// In normal form.
-    exclude: Vec<String>,
+    exclude: Vec<Name>,
+    /// Whether what is left out can be left out by a filter: then the server does not name it as still there.
+    filters_names: bool,
     pub(crate) identity: String,
     /// Units first, groups last.
     pub(crate) kinds: Vec<KindPlan>,
@@ -89,12 +90,12 @@ impl Plan {
             "" => defaults.identity,
             identity => identity,
         };
-        let exclude = names("exclude", &settings.exclude)?.into_iter().map(|name| name.normal);
         let mut plan = Self {
             active_directory: root.active_directory,
             contexts: contexts.collect(),
             bases,
-            exclude: exclude.collect(),
+            exclude: names("exclude", &settings.exclude)?,
+            filters_names: root.openldap,
             identity: identity.to_owned(),
             kinds: Vec::new(),
             page_size: settings.page_size.clamp(1, 10_000),
@@ -113,7 +114,8 @@ impl Plan {
     /// Whether an entry of this name, in normal form, is to be read.
     pub(crate) fn in_scope(&self, normal: &str) -> bool {
         let within = |base: &str| dn::is_within(normal, base);
-        self.bases.iter().any(|base| within(&base.normal)) && !self.exclude.iter().any(|base| within(base))
+        self.bases.iter().any(|base| within(&base.normal))
+            && !self.exclude.iter().any(|base| within(&base.normal))
     }
 
     /// Whether the names of its bases are the parents of entries without being units.
@@ -164,6 +166,10 @@ impl KindPlan {
         if let (EntryKind::Person, true, Some((_, rule))) = (kind, plan.need_email, email) {
             let any = filter::any(rule.from.iter().cloned().map(LdapFilter::Present));
             wanted = filter::all([wanted, any]);
+        }
+        if plan.filters_names && !plan.exclude.is_empty() {
+            let left_out = plan.exclude.iter().map(|name| filter::not_within(&name.text));
+            wanted = filter::all(std::iter::once(wanted).chain(left_out));
         }
         let mut attributes: Vec<String> =
             defaults.names.iter().chain(defaults.extra).map(|n| (*n).to_owned()).collect();

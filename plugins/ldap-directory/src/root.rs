@@ -22,6 +22,8 @@ const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Root {
     pub(crate) active_directory: bool,
+    /// By what the server says of itself, and not what is said of it.
+    pub(crate) openldap: bool,
     /// What the server names as its own, the default one alone where there is one.
     pub(crate) contexts: Vec<String>,
     pub(crate) controls: BTreeSet<String>,
@@ -42,6 +44,7 @@ impl Root {
             "dsServiceName",
             "highestCommittedUSN",
             "namingContexts",
+            "objectClass",
             "supportedCapabilities",
             "supportedControl",
         ];
@@ -65,6 +68,7 @@ impl Root {
         let service = first("dsServiceName");
         let mut root = Self {
             active_directory,
+            openldap: entry.has("objectClass", "OpenLDAProotDSE"),
             contexts: contexts.into_iter().filter(|context| !context.is_empty()).collect(),
             controls: all("supportedControl").into_iter().collect(),
             host: first("dnsHostName"),

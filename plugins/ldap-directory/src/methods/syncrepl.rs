@@ -80,7 +80,7 @@ pub(crate) fn changes(reader: &mut Reader<'_>, cookies: &[Cookie]) -> Result<Cha
 }
 
 /// A search of its own for each base and kind: so it is always known what an entry was found as.
-fn searches<'a>(plan: &'a Plan) -> impl Iterator<Item = (&'a str, &'a KindPlan)> {
+fn searches(plan: &Plan) -> impl Iterator<Item = (&str, &KindPlan)> {
     plan.bases.iter().flat_map(|base| plan.kinds.iter().map(|kind| (base.text.as_str(), kind)))
 }
 

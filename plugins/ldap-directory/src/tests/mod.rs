@@ -36,7 +36,7 @@ impl Lab {
         let mut connect = |_: &str| -> Result<Box<dyn Connection>> {
             Ok(Box::new(memory::Session::new(Rc::clone(memory))))
         };
-        self.host.run(&self.settings, &[self.source.clone()], &mut connect)
+        self.host.run(&self.settings, std::slice::from_ref(&self.source), &mut connect)
     }
 
     /// Runs, and compares what the host knows then, a line an entry.

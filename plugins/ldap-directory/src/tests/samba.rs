@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::{self, Read},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -84,9 +85,10 @@ impl Samba {
 
     fn connect(&self) -> Wire {
         let mut relay = self.inside("bash");
-        let mut relay =
-            relay.args(["-c", RELAY]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (from, to) = (relay.stdout.take().unwrap(), relay.stdin.take().unwrap());
+        relay.args(["-c", RELAY]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = relay.spawn().unwrap();
+        let (from, to) = (process.stdout.take().unwrap(), process.stdin.take().unwrap());
+        let from = Relay { process, from };
         Wire::bind("dc1:389".to_owned(), from, to, ADMIN, PASSWORD).unwrap()
     }
 
@@ -103,6 +105,25 @@ impl Samba {
         let source = Source { name: "ad".to_owned(), kind: String::new(), bases: Vec::new() };
         let mut connect = |_: &str| -> Result<Box<dyn Connection>> { Ok(Box::new(self.connect())) };
         host.run(&settings, &[source], &mut connect).unwrap();
+    }
+}
+
+/// What comes from the server, and the program that brings it.
+struct Relay {
+    process: Child,
+    from: ChildStdout,
+}
+
+impl Read for Relay {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.from.read(buffer)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -59,7 +59,9 @@ impl Slapd {
             .stderr(Stdio::null())
             .spawn()
             .expect("slapd cannot be run: install what scripts/setup.sh names for tests");
-        Self { folder, process, port }
+        let slapd = Self { folder, process, port };
+        drop(slapd.connect());
+        slapd
     }
 
     /// Waits until it answers.
@@ -173,6 +175,36 @@ fn follows_changes(name: &str, session_log: bool) {
     let stale = "group devs of ?uid=ada,ou=people,dc=example,dc=com+?uid=eve,ou=people,dc=example,dc=com";
     // The unit came among the changes, and then all.
     assert_eq!(check(&[stale, ada, eve, "unit Folk"]), (5, true));
+}
+
+#[test]
+fn what_is_left_out_is_left_out_by_the_server() {
+    for session_log in [true, false] {
+        let slapd = Slapd::start(&format!("exclude-{session_log}"), session_log);
+        let settings = r#"{"method":"syncrepl","exclude":["OU=Old,ou=people,dc=example,dc=com"]}"#;
+        let settings = syncline_plugin::settings::parse(settings).unwrap();
+        let source = Source { name: "hq".to_owned(), kind: String::new(), bases: Vec::new() };
+        let mut host = Recorder::default();
+        let mut check = |people: usize, puts: usize| {
+            let mut connect = |_: &str| -> Result<Box<dyn Connection>> { Ok(Box::new(slapd.connect())) };
+            host.run(&settings, std::slice::from_ref(&source), &mut connect).unwrap();
+            let lines = host.lines();
+            assert_eq!(lines.iter().filter(|line| line.starts_with("person")).count(), people, "{lines:?}");
+            assert_eq!(host.puts, puts, "{lines:?}");
+        };
+        let person = |name: &str, unit: &str| {
+            let dn = format!("uid={name},{unit}ou=People,dc=example,dc=com");
+            format!(
+                "dn: {dn}\nchangetype: add\nobjectClass: inetOrgPerson\ncn: {name}\nsn: x\nuid: {name}\n\n"
+            )
+        };
+        let unit = "dn: ou=Old,ou=People,dc=example,dc=com\nchangetype: add\nobjectClass: organizationalUnit\nou: Old\n\n";
+        slapd.modify(&(unit.to_owned() + &person("old", "ou=Old,") + &person("new", "")));
+        check(3, 5);
+        slapd.modify(&(person("older", "ou=Old,") + &person("newer", "")));
+        // Nothing else is read, and nothing unknown is named.
+        check(4, 1);
+    }
 }
 
 #[test]
