@@ -369,7 +369,12 @@ impl Client {
             // The server's own answer, that its time is over, should come first.
             seconds => Duration::from_secs(u64::from(seconds) + 10),
         };
-        let received = self.connection.receive(CHUNK, wait)?;
+        let received = self.connection.receive(CHUNK, wait).map_err(|failure| match failure.code() {
+            "message-size" => {
+                failure.context("an entry is too large, most likely a group with very many members")
+            }
+            _ => failure,
+        })?;
         if !is_well_formed(&received, DEPTH) {
             return Err(broken("sent an answer whose lengths do not fit together"));
         }

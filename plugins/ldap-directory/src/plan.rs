@@ -83,16 +83,27 @@ impl Plan {
             )));
         }
         let contexts = names("the contexts that the server names", &root.contexts)?;
+        let holds = |base: &Name| contexts.iter().any(|context| dn::is_within(&base.normal, &context.normal));
+        if let Some(base) = bases.iter().find(|base| root.active_directory && !holds(base)) {
+            let message = format!(
+                "`bases`: {:?} is in none of the domains of {} ({}): correct it, or give its domain a source of its own",
+                base.text,
+                source.name,
+                root.contexts.join(", ")
+            );
+            return Err(Failure::settings(message));
+        }
         let contexts = contexts
             .into_iter()
-            .filter(|context| bases.iter().any(|base| dn::is_within(&base.normal, &context.normal)));
+            .filter(|context| bases.iter().any(|base| dn::is_within(&base.normal, &context.normal)))
+            .collect();
         let identity = match settings.identity.as_str() {
             "" => defaults.identity,
             identity => identity,
         };
         let mut plan = Self {
             active_directory: root.active_directory,
-            contexts: contexts.collect(),
+            contexts,
             bases,
             exclude: names("exclude", &settings.exclude)?,
             filters_names: root.openldap,

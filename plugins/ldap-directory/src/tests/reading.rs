@@ -223,6 +223,13 @@ fn active_directory_with_primary_groups_and_ranges() {
 }
 
 #[test]
+fn a_base_of_another_domain_is_refused() {
+    let mut lab = Lab::new(Memory::active_directory(), r#"{"bases":["OU=Staff,DC=other,DC=com"]}"#);
+    let failure = lab.run().unwrap_err();
+    assert!(failure.message().contains("is in none of the domains of hq (DC=example,DC=com)"), "{failure}");
+}
+
+#[test]
 fn numbers_of_changes_are_followed() {
     for sees_deleted in [true, false] {
         let mut lab = Lab::new(Memory { sees_deleted, ..Memory::active_directory() }, r#"{"method":"usn"}"#);

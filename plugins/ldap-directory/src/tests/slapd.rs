@@ -27,13 +27,12 @@ struct Slapd {
 }
 
 impl Slapd {
-    fn start(name: &str, session_log: bool) -> Self {
+    fn start(name: &str, overlay: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("ldap-directory-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("data")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (conf, log) =
-            (folder.join("slapd.conf"), if session_log { "syncprov-sessionlog 100000" } else { "" });
+        let conf = folder.join("slapd.conf");
         let schemas: String = ["core", "cosine", "inetorgperson", "nis"]
             .map(|one| format!("include /etc/ldap/schema/{one}.schema\n"))
             .concat();
@@ -41,7 +40,7 @@ impl Slapd {
         let text = format!(
             "{schemas}modulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload syncprov\nsizelimit unlimited\n\
              database mdb\nsuffix dc=example,dc=com\nrootdn {ROOT}\nrootpw secret\ndirectory {data}\nmaxsize 268435456\ndbnosync\n\
-             index objectClass,entryUUID,entryCSN eq\noverlay syncprov\n{log}\n"
+             index objectClass,entryUUID,entryCSN eq\n{overlay}\n"
         );
         fs::write(&conf, text).unwrap();
         fs::write(folder.join("begin.ldif"), BEGIN).unwrap();
@@ -131,8 +130,12 @@ member: uid=ada,ou=People,dc=example,dc=com
 
 ";
 
+const fn overlay(session_log: bool) -> &'static str {
+    if session_log { "overlay syncprov\nsyncprov-sessionlog 100000" } else { "overlay syncprov" }
+}
+
 fn follows_changes(name: &str, session_log: bool) {
-    let slapd = Slapd::start(name, session_log);
+    let slapd = Slapd::start(name, overlay(session_log));
     let settings = syncline_plugin::settings::parse(r#"{"method":"syncrepl"}"#).unwrap();
     let source = Source { name: "hq".to_owned(), kind: String::new(), bases: Vec::new() };
     let mut host = Recorder::default();
@@ -180,7 +183,7 @@ fn follows_changes(name: &str, session_log: bool) {
 #[test]
 fn what_is_left_out_is_left_out_by_the_server() {
     for session_log in [true, false] {
-        let slapd = Slapd::start(&format!("exclude-{session_log}"), session_log);
+        let slapd = Slapd::start(&format!("exclude-{session_log}"), overlay(session_log));
         let settings = r#"{"method":"syncrepl","exclude":["OU=Old,ou=people,dc=example,dc=com"]}"#;
         let settings = syncline_plugin::settings::parse(settings).unwrap();
         let source = Source { name: "hq".to_owned(), kind: String::new(), bases: Vec::new() };
@@ -205,6 +208,28 @@ fn what_is_left_out_is_left_out_by_the_server() {
         // Nothing unknown is named: everything would be read once more after that. Without its log, slapd may send everything.
         check(4, if session_log { 1 } else { 6 });
     }
+}
+
+/// The control is known to the server, but not for this database.
+#[test]
+fn without_content_synchronisation_times_of_modification_are_taken() {
+    let slapd = Slapd::start("timestamp", "");
+    let settings = syncline_plugin::settings::parse("{}").unwrap();
+    let source = Source { name: "hq".to_owned(), kind: String::new(), bases: Vec::new() };
+    let mut host = Recorder::default();
+    let mut check = |expected: &[&str]| {
+        let mut connect = |_: &str| -> Result<Box<dyn Connection>> { Ok(Box::new(slapd.connect())) };
+        host.run(&settings, std::slice::from_ref(&source), &mut connect).unwrap();
+        assert_eq!(host.lines(), expected);
+        assert!(String::from_utf8_lossy(host.cursor.as_deref().unwrap()).contains("modify-timestamp"));
+        assert!(host.whole);
+    };
+    let (devs, ada, unit) = ("group devs of Ada", "person Ada <ada@example.com> in People", "unit People");
+    check(&[devs, ada, "person Bob in People", unit]);
+    slapd.modify("dn: uid=bob,ou=People,dc=example,dc=com\nchangetype: modify\nreplace: mail\nmail: B@x\n");
+    check(&[devs, ada, "person Bob <b@x> in People", unit]);
+    slapd.modify("dn: uid=bob,ou=People,dc=example,dc=com\nchangetype: delete\n");
+    check(&[devs, ada, unit]);
 }
 
 #[test]
