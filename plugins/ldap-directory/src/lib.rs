@@ -2,7 +2,7 @@
 //!
 //! * `settings`: what an administrator says; `plan`: what that means for a source; `defaults`: what is usual.
 //! * `run`: one run over all sources; `methods`: the ways of finding what changed; `cursor`: where the next run goes on.
-//! * `connection`: searches; `root`, `fields`, `filter`, [`mod@dn`]: what servers say, and how it is written.
+//! * `connection`: searches; `root`, `fields`, `filter`, `dn`: what servers say, and how it is written.
 //! * `taker`, `entry`, `units`: from what comes to what is declared; `declare`: where that goes.
 //!
 //! All of it works on a [`Connection`] and a [`Declare`], which the host fills in a run and tests fill with a directory of their
