@@ -262,13 +262,14 @@ impl Directory {
     }
 
     fn flush_entries(&mut self) -> Result<()> {
-        Ok(match std::mem::take(&mut self.entries) {
+        match std::mem::take(&mut self.entries) {
             Waiting::Nothing => {}
             Waiting::Put(entries, _) => raw::put(&entries)?,
             Waiting::Present(ids) => raw::present(&ids)?,
             Waiting::Gone(ids) => raw::gone(&ids)?,
             Waiting::Reject(rejections) => raw::reject(&rejections)?,
-        })
+        }
+        Ok(())
     }
 
     fn flush_members(&mut self) -> Result<()> {
