@@ -10,6 +10,8 @@ use crate::{Failure, Name};
 pub const FILE_SYNC: &str = "file-sync";
 /// Name of the world that decides what devices should hold.
 pub const DEVICE_POLICY: &str = "device-policy";
+/// Name of the world that reads directories.
+pub const DIRECTORY_SYNC: &str = "directory-sync";
 /// What the guard calls all devices together, beside the applications. No application has this name.
 pub const DEVICES: &str = "devices";
 

@@ -1,13 +1,26 @@
-//! Directories: what is read from them, and the servers that it is read from.
+//! Directories: what is read from them, and what becomes of it here.
 //!
 //! * [`entry`]: people, groups, computers and units as a plugin declares them
 //! * [`source`]: a directory server as an administrator registers it
+//! * [`import`]: what an administrator sets of an import
+//! * [`link`]: how an entry stands to a user, and the only way from one state to the next
+//! * [`person`]: what a user takes over of an entry; [`nesting`]: groups in groups
+//! * [`record`]: sources and entries as they are kept
 
 pub mod entry;
+pub mod import;
+pub mod link;
+pub mod nesting;
+pub mod person;
+pub mod record;
 pub mod source;
 
 pub use entry::{
     Attribute, BadEntryId, Entry, EntryId, EntryKind, Membership, MembershipChange, Reference, Rejection,
     Value,
 };
+pub use import::{ImportMode, ImportSpec, Placement};
+pub use link::{Happening, LinkState};
+pub use person::{Given, Origin, Person};
+pub use record::{DirectorySource, EntryRecord, RejectionRecord};
 pub use source::{DirectoryKind, Security, SourceSpec};
