@@ -6,7 +6,7 @@ use super::EntryKind;
 use crate::word::words;
 
 /// How an entry stands to a user here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum LinkState {
     /// Known, and nobody here goes by it.

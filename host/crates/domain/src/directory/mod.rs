@@ -20,7 +20,7 @@ pub use entry::{
     Value,
 };
 pub use import::{ImportMode, ImportSpec, Placement};
-pub use link::{Happening, LinkState};
+pub use link::{Becomes, Happening, LinkState, UserBecomes};
 pub use person::{Given, Origin, Person};
 pub use record::{DirectorySource, EntryRecord, RejectionRecord};
 pub use source::{DirectoryKind, Security, SourceSpec};
