@@ -55,6 +55,7 @@ CREATE INDEX directory_entries_state ON directory_entries (state, id);
 CREATE INDEX directory_entries_waiting ON directory_entries (sync, id)
     WHERE kind = 'person' AND state = 'unlinked' AND NOT by_hand;
 CREATE INDEX directory_entries_gone ON directory_entries (sync, gone_at) WHERE gone_at IS NOT NULL;
+CREATE INDEX directory_entries_held ON directory_entries (sync) WHERE held IS NOT NULL;
 CREATE INDEX directory_entries_name_key ON directory_entries (name_key) WHERE name_key IS NOT NULL;
 CREATE INDEX directory_entries_email_key ON directory_entries (email_key) WHERE email_key IS NOT NULL;
 CREATE UNIQUE INDEX directory_entries_user ON directory_entries (user_id) WHERE user_id IS NOT NULL;
@@ -90,4 +91,10 @@ CREATE TABLE directory_rejections (
     reason TEXT NOT NULL,
     since BIGINT NOT NULL,
     PRIMARY KEY (sync, key)
+);
+
+-- What an import was set to do when a run last wrote: with other rules all users are looked at anew.
+CREATE TABLE directory_imports (
+    sync TEXT PRIMARY KEY REFERENCES syncs (name) ON DELETE CASCADE,
+    spec TEXT NOT NULL
 );

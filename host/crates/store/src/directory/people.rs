@@ -118,6 +118,14 @@ impl DirectoryWriting {
         Ok(found)
     }
 
+    /// People who are linked, and wait for a person all the same.
+    pub async fn held_people(&mut self) -> Result<Vec<EntryId>> {
+        let query = sql("SELECT entry FROM directory_entries
+            WHERE sync = $1 AND held IS NOT NULL AND state = 'linked' ORDER BY id");
+        let rows = query.bind(&self.sync).rows(&mut self.tx).await?;
+        rows.iter().map(|row| row.of("directory_entries", "entry").parse("entry")).collect()
+    }
+
     /// All people who are linked.
     pub async fn linked_people(&mut self) -> Result<Vec<EntryId>> {
         let query = sql("SELECT entry FROM directory_entries

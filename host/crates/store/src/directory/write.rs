@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use syncline_domain::{
     Name,
-    directory::{EntryId, EntryKind, LinkState, Person, Reference, RejectionRecord},
+    directory::{EntryId, EntryKind, ImportSpec, LinkState, Person, Reference, RejectionRecord},
     event::NewEvent,
     ids::{DeviceId, DirectoryEntryId},
 };
@@ -313,6 +313,20 @@ impl DirectoryWriting {
             query.bind_json(&rows).bind(&self.sync).bind(self.now).execute(&mut self.tx).await?;
         }
         Ok(())
+    }
+
+    /// Remembers what the import is set to do. True if that is another than the last time.
+    pub async fn set_import(&mut self, spec: &ImportSpec) -> Result<bool> {
+        let before = sql("SELECT sync, spec FROM directory_imports WHERE sync = $1").bind(&self.sync);
+        let before = before.row(&mut self.tx).await?;
+        // One that this version does not read is another one.
+        if before.is_some_and(|row| row.of("directory_imports", "sync").json("spec").is_ok_and(|one: ImportSpec| one == *spec)) {
+            return Ok(false);
+        }
+        let query = sql("INSERT INTO directory_imports (sync, spec) VALUES ($1, $2)
+            ON CONFLICT (sync) DO UPDATE SET spec = excluded.spec");
+        query.bind(&self.sync).bind_json(spec).execute(&mut self.tx).await?;
+        Ok(true)
     }
 
     /// Makes all of it permanent, with the cursor that stands for it; `None` leaves the one that is there, `Some(None)` throws
