@@ -187,7 +187,8 @@ impl Difference {
                 continue;
             }
             // One that nobody was found for before is the same reference still.
-            let known = before.get(&identity(&key, member.as_ref())).or_else(|| before.get(&format!("r:{key}")));
+            let known =
+                before.get(&identity(&key, member.as_ref())).or_else(|| before.get(&format!("r:{key}")));
             match (is_in, known) {
                 (true, Some(old)) => {
                     let was = members.get(old).cloned().flatten();
@@ -196,11 +197,19 @@ impl Difference {
                         if *old != key {
                             self.members_moved.push((group.clone(), old.clone()));
                         }
-                        self.members_in.push(PutMember { group: group.clone(), reference: reference.clone(), member });
+                        self.members_in.push(PutMember {
+                            group: group.clone(),
+                            reference: reference.clone(),
+                            member,
+                        });
                     }
                 }
                 (true, None) => {
-                    self.members_in.push(PutMember { group: group.clone(), reference: reference.clone(), member });
+                    self.members_in.push(PutMember {
+                        group: group.clone(),
+                        reference: reference.clone(),
+                        member,
+                    });
                 }
                 (false, Some(old)) => {
                     let was = members.remove(old).flatten();

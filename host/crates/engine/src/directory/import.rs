@@ -113,8 +113,7 @@ impl Report {
     /// The counts of each target.
     pub fn targets(&self) -> Result<Vec<TargetResult>> {
         let all = [(ENTRIES, self.entries), (MEMBERSHIPS, self.memberships), (USERS, self.users)];
-        let result =
-            |(target, counts)| Ok(TargetResult { target: name(target)?, counts, failure: None });
+        let result = |(target, counts)| Ok(TargetResult { target: name(target)?, counts, failure: None });
         all.into_iter().map(result).collect()
     }
 }
@@ -234,15 +233,21 @@ impl Work<'_> {
         for (put, kind) in &difference.puts {
             let before = difference.before.get(&put.entry);
             let (operation, note) = match (kind, before) {
-                (PutKind::Added, _) | (_, None) => (OperationKind::Copy, format!("{} {:?}", put.kind, put.name)),
+                (PutKind::Added, _) | (_, None) => {
+                    (OperationKind::Copy, format!("{} {:?}", put.kind, put.name))
+                }
                 (PutKind::Back, _) => (OperationKind::Copy, format!("{} {:?} is back", put.kind, put.name)),
                 (PutKind::Changed, Some(before)) if before.name != put.name => {
                     (OperationKind::Update, format!("{} {:?}, before {:?}", put.kind, put.name, before.name))
                 }
-                (PutKind::Changed, Some(before)) if before.parent != put.parent.as_ref().map(syncline_store::reference_key) => {
+                (PutKind::Changed, Some(before))
+                    if before.parent != put.parent.as_ref().map(syncline_store::reference_key) =>
+                {
                     (OperationKind::Update, format!("{} {:?} has moved", put.kind, put.name))
                 }
-                (PutKind::Changed, Some(_)) => (OperationKind::Update, format!("{} {:?}", put.kind, put.name)),
+                (PutKind::Changed, Some(_)) => {
+                    (OperationKind::Update, format!("{} {:?}", put.kind, put.name))
+                }
             };
             if let Some(before) = before {
                 let seen = step(before.kind, before.state, Happening::Seen).map_err(Error::internal)?;
@@ -292,10 +297,16 @@ impl Work<'_> {
             };
             touched.extend(one.member.clone());
             let kind = if moved.contains(&one.group) { OperationKind::Touch } else { OperationKind::Copy };
-            self.report.operation(MEMBERSHIPS, one.group.as_str(), kind, format!("{who} is in {}", one.group))?;
+            self.report.operation(
+                MEMBERSHIPS,
+                one.group.as_str(),
+                kind,
+                format!("{who} is in {}", one.group),
+            )?;
         }
         for (group, _, member) in &difference.members_out {
-            let who = member.as_ref().map_or_else(|| "one that was not found".to_owned(), ToString::to_string);
+            let who =
+                member.as_ref().map_or_else(|| "one that was not found".to_owned(), ToString::to_string);
             touched.extend(member.clone());
             let note = format!("{who} is in {group} no more");
             self.report.operation(MEMBERSHIPS, group.as_str(), OperationKind::Remove, note)?;
@@ -303,11 +314,15 @@ impl Work<'_> {
         self.report.memberships.removed += difference.with_group;
         touched.extend(settled.into_iter().map(|(_, member)| member));
         for group in &difference.groupless {
-            self.report.warn(format!("members were told of group {group}, which was never told itself: passed over"));
+            self.report.warn(format!(
+                "members were told of group {group}, which was never told itself: passed over"
+            ));
         }
         let waiting = self.writing.waiting_members().await?;
         if waiting > 0 {
-            let line = format!("{waiting} memberships refer to nobody who is known; they are looked for again in later runs");
+            let line = format!(
+                "{waiting} memberships refer to nobody who is known; they are looked for again in later runs"
+            );
             self.report.lines.push((LogLevel::Info, line));
         }
         Ok(touched)
@@ -325,8 +340,12 @@ impl Work<'_> {
         concerned.extend(difference.gone.iter().cloned());
         if spec.places() {
             let structure = |kind: EntryKind| matches!(kind, EntryKind::Unit | EntryKind::Group);
-            let moved = difference.puts.iter().any(|(put, kind)| structure(put.kind) && *kind != PutKind::Added)
-                || difference.gone.iter().any(|id| difference.before.get(id).is_some_and(|one| structure(one.kind)));
+            let moved =
+                difference.puts.iter().any(|(put, kind)| structure(put.kind) && *kind != PutKind::Added)
+                    || difference
+                        .gone
+                        .iter()
+                        .any(|id| difference.before.get(id).is_some_and(|one| structure(one.kind)));
             if moved || other_rules {
                 concerned.extend(self.writing.linked_people().await?);
             } else {
@@ -392,7 +411,8 @@ impl Work<'_> {
             since,
         };
         let rejected: Vec<_> = declared.rejected.values().chain(&declared.nameless).map(record).collect();
-        let settled = difference.puts.iter().map(|(put, _)| put.entry.clone()).chain(difference.gone.iter().cloned());
+        let settled =
+            difference.puts.iter().map(|(put, _)| put.entry.clone()).chain(difference.gone.iter().cloned());
         let settled: Vec<_> = settled.collect();
         self.writing.put_rejections(&rejected, &settled, declared.complete).await?;
         for one in self.writing.rejections().await? {

@@ -269,7 +269,9 @@ fn told(before: &DirectoryUser, after: &DirectoryUser) -> String {
         told.push(format!("display name {:?}", after.display_name));
     }
     if before.email != after.email {
-        told.push(after.email.as_ref().map_or_else(|| "no e-mail".to_owned(), |email| format!("e-mail {email:?}")));
+        told.push(
+            after.email.as_ref().map_or_else(|| "no e-mail".to_owned(), |email| format!("e-mail {email:?}")),
+        );
     }
     if before.disabled != after.disabled {
         told.push(if after.disabled { "disabled" } else { "enabled" }.to_owned());

@@ -57,7 +57,9 @@ impl Placer {
         let targets: Vec<_> = placer.spec.placement.iter().map(|rule| rule.group.clone()).collect();
         for group in targets.into_iter().chain([spec.default_group()]) {
             if !placer.here.contains(&group) {
-                placer.complaints.push(format!("there is no group {group} here: make it, or change the import"));
+                placer
+                    .complaints
+                    .push(format!("there is no group {group} here: make it, or change the import"));
             }
         }
         Ok(placer)
@@ -110,7 +112,8 @@ impl Placer {
         let mut above = BTreeSet::new();
         let mut at = parent;
         for _ in 0..DEEPEST {
-            let Some((unit, parent)) = at.and_then(|key| self.known_units.get(key)).and_then(Option::as_ref) else {
+            let Some((unit, parent)) = at.and_then(|key| self.known_units.get(key)).and_then(Option::as_ref)
+            else {
                 break;
             };
             if !above.insert(unit.clone()) {
@@ -139,7 +142,10 @@ async fn above(writing: &mut DirectoryWriting, entries: &[EntryId]) -> Result<Ne
 }
 
 /// These entries, and all who are in those of them that are groups, however deep.
-pub(crate) async fn below(writing: &mut DirectoryWriting, entries: HashSet<EntryId>) -> Result<HashSet<EntryId>> {
+pub(crate) async fn below(
+    writing: &mut DirectoryWriting,
+    entries: HashSet<EntryId>,
+) -> Result<HashSet<EntryId>> {
     let mut next: Vec<_> = entries.iter().cloned().collect();
     let mut all = entries;
     while !next.is_empty() {

@@ -182,7 +182,8 @@ impl Declared {
         if !whole {
             return;
         }
-        let known = self.known.as_ref().and_then(|known| known.get(&group)).and_then(|one| one.members.as_ref());
+        let known =
+            self.known.as_ref().and_then(|known| known.get(&group)).and_then(|one| one.members.as_ref());
         if known.is_some() && taken.list().as_ref() == known {
             self.members.remove(&group);
         }
@@ -321,7 +322,8 @@ fn digest(entry: &Entry) -> Result<String, Failure> {
     for Attribute { name, source, values } in &entry.attributes {
         add(name);
         add(source);
-        let text = |value: &Value| serde_json::to_string(value).map_err(|error| unwritable(&entry.id, &error));
+        let text =
+            |value: &Value| serde_json::to_string(value).map_err(|error| unwritable(&entry.id, &error));
         let mut values = values.iter().map(text).collect::<Result<Vec<_>, _>>()?;
         values.sort_unstable();
         add(&values.len().to_string());

@@ -320,7 +320,9 @@ impl DirectoryWriting {
         let before = sql("SELECT sync, spec FROM directory_imports WHERE sync = $1").bind(&self.sync);
         let before = before.row(&mut self.tx).await?;
         // One that this version does not read is another one.
-        if before.is_some_and(|row| row.of("directory_imports", "sync").json("spec").is_ok_and(|one: ImportSpec| one == *spec)) {
+        if before.is_some_and(|row| {
+            row.of("directory_imports", "sync").json("spec").is_ok_and(|one: ImportSpec| one == *spec)
+        }) {
             return Ok(false);
         }
         let query = sql("INSERT INTO directory_imports (sync, spec) VALUES ($1, $2)
