@@ -160,6 +160,16 @@ impl Engine {
         self.publish_change(Publication::of(Scope::Devices(devices)), actor).await
     }
 
+    /// Publishes for these devices what a run changed for their users. Never by a run, in which it may be.
+    pub(crate) async fn publish_to(&self, mut devices: Vec<DeviceId>) -> Result<()> {
+        devices.sort_unstable();
+        devices.dedup();
+        if devices.is_empty() || !self.config().devices.publish_at_once {
+            return Ok(());
+        }
+        self.publish(Publication::of(Scope::Devices(devices))).await.map(drop)
+    }
+
     fn check_end(&self, code: &'static str, expires_at: Option<Timestamp>) -> Result<()> {
         match expires_at.filter(|at| *at <= self.clock().now()) {
             Some(at) => Err(Error::invalid(

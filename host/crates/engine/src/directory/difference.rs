@@ -238,7 +238,7 @@ impl Difference {
         let moved = self.members_moved.len() as u64;
         let members_in = (self.members_in.len() as u64).saturating_sub(moved);
         let size = |target: &str, deletes: u64, removable: u64, changes: u64, added: u64| {
-            Ok(Size {
+            Ok::<_, Error>(Size {
                 target: name(target)?,
                 deletes,
                 removable,

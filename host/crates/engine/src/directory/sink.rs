@@ -22,7 +22,7 @@ use syncline_store::{KnownEntry, PutEntry, reference_key};
 const FEW: usize = 2_000;
 
 /// Reads all that is known.
-pub(crate) type Load = Box<dyn FnMut() -> Result<Vec<KnownEntry>, Failure> + Send>;
+pub(crate) type Load = Box<dyn Fn() -> Result<Vec<KnownEntry>, Failure> + Send + Sync>;
 
 /// What a plugin declared so far.
 pub(crate) struct Declared {

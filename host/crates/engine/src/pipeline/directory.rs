@@ -158,7 +158,7 @@ async fn leave_behind(work: &Work<'_>, mode: RunMode, mut imported: Imported) ->
         }
     }
     if imported.applied {
-        work.engine.publish_for_users(imported.report.devices.into_iter().map(Some), "system").await?;
+        work.engine.publish_to(imported.report.devices).await?;
     }
     Ok(Outcome {
         counts: files::sum(&targets),
