@@ -12,7 +12,7 @@ use crate::manifest::Want;
 /// Namespace and name of the contract's WIT package.
 const CONTRACT: (&str, &str) = ("syncline", "plugin");
 /// Interfaces that every plugin has without asking.
-const FREE: [&str; 6] = ["types", "file-types", "log", "settings", "clock", "progress"];
+const FREE: [&str; 7] = ["types", "file-types", "directory-types", "log", "settings", "clock", "progress"];
 
 /// The world that a module was made for: its name, and the version of the contract.
 #[derive(Debug, PartialEq, Eq)]

@@ -33,6 +33,8 @@ enum World {
     FileSync,
     /// Decides what devices should hold.
     DevicePolicy,
+    /// Reads people, groups, computers and units from a directory.
+    DirectorySync,
 }
 
 /// Files of a project of world `file-sync`: path and text.
@@ -54,6 +56,15 @@ const DEVICE_POLICY: [(&str, &str); 6] = [
     (".gitignore", "/target\n/*.wasm\n"),
 ];
 
+/// Files of a project of world `directory-sync`.
+const DIRECTORY_SYNC: [(&str, &str); 5] = [
+    ("Cargo.toml", include_str!("../template/directory-sync/Cargo.toml.in")),
+    ("src/lib.rs", include_str!("../template/directory-sync/lib.rs.in")),
+    ("README.md", include_str!("../template/directory-sync/README.md.in")),
+    ("settings.json", include_str!("../template/directory-sync/settings.json.in")),
+    (".gitignore", "/target\n/*.wasm\n"),
+];
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let name = args.name.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     check_name(name)?;
@@ -63,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let files: &[_] = match args.world {
         World::FileSync => &FILE_SYNC,
         World::DevicePolicy => &DEVICE_POLICY,
+        World::DirectorySync => &DIRECTORY_SYNC,
     };
     if args.name.exists() {
         bail!("{} is there already: choose another name, or remove it", args.name.display());

@@ -47,6 +47,9 @@ struct Section {
 /// The world whose plugins are given something of devices.
 pub(crate) const DEVICE_POLICY: &str = "device-policy";
 
+/// The world whose plugins cannot be tried yet.
+pub(crate) const DIRECTORY_SYNC: &str = "directory-sync";
+
 const EXAMPLE: &str = "[package.metadata.syncline]\nworld = \"file-sync\"";
 
 impl Project {

@@ -13,12 +13,15 @@ use anyhow::{Context, Result, bail};
 use crate::{
     build,
     host::{self, Location},
+    manifest::Manifest,
+    project::{DIRECTORY_SYNC, Project},
 };
 
 /// Run a plugin on folders and print the difference that it would make, or ask it about a device and print its answers.
 ///
 /// It runs as on a host: in the same sandbox, through the same pipeline. A project is built first. Plugins of world
-/// `file-sync` take --source and --target, those of world `device-policy` take --request.
+/// `file-sync` take --source and --target, those of world `device-policy` take --request. Those of world `directory-sync`
+/// cannot be tried yet.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a project, or a package.
@@ -51,6 +54,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if world(&args.plugin)?.as_deref() == Some(DIRECTORY_SYNC) {
+        bail!(
+            "plugins of world {DIRECTORY_SYNC:?} cannot be tried with `test` yet: test what it decides with `cargo test`, and \
+             preview a sync of it on a server"
+        );
+    }
     let program = args.host.find().context(Location::MISSING)?;
     let scratch = tempfile::tempdir().context("making a temporary folder")?;
     let settings = object("settings", &args.settings)?;
@@ -72,6 +81,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         command.arg("--json");
     }
     host::run(&program, &mut command)
+}
+
+/// The world of a project or package. `None` where that cannot be told: building or the host says then what is wrong with it.
+fn world(plugin: &Path) -> Result<Option<String>> {
+    if plugin.is_dir() {
+        return Ok(Some(Project::read(plugin)?.world));
+    }
+    let package = fs::read(plugin).with_context(|| format!("reading {}", plugin.display()))?;
+    Ok(Manifest::read_from(&package).ok().map(|manifest| manifest.world))
 }
 
 /// The host's arguments for folders.

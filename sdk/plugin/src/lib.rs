@@ -36,9 +36,10 @@
 //!
 //! # Where to look
 //!
-//! * [`FileSync`]: what a plugin of world `file-sync` implements. [`DevicePolicy`]: of world `device-policy`. One trait a world.
+//! * [`FileSync`]: what a plugin of world `file-sync` implements. [`DevicePolicy`]: of world `device-policy`. [`DirectorySync`]:
+//!   of world `directory-sync`. One trait a world.
 //! * [`desired`]: declaring files. [`stores`]: reading sources. [`policy`]: deciding what devices hold. [`json`]: merging
-//!   settings, writing documents.
+//!   settings, writing documents. [`ldap`]: reading directory servers. [`directory`]: declaring what a directory has.
 //! * [`Failure`]: saying why something did not work. [`mod@log`]: telling operators. [`progress`], [`clock`]: the rest that a
 //!   host offers, but not to `device-policy`.
 //! * [`raw`]: the contract as generated, for what is not wrapped.
@@ -59,23 +60,32 @@ pub mod clock;
 #[cfg(any(test, all(feature = "memcmp", target_family = "wasm")))]
 mod compare;
 pub mod desired;
+pub mod directory;
+mod directory_sync;
 mod failure;
 mod file_sync;
 pub mod json;
 mod labels;
+pub mod ldap;
 pub mod log;
 pub mod policy;
 pub mod progress;
 pub mod raw;
 pub mod settings;
 pub mod stores;
+mod sync;
 
 pub use desired::{Content, File, Inventory, Prune, Target, Tree, declare_files, targets};
+pub use directory::{Directory, Entry};
+pub use directory_sync::DirectorySync;
+#[doc(hidden)]
+pub use directory_sync::DirectorySyncAdapter;
 pub use failure::{Failure, FailureKind, Fault, Result};
+pub use file_sync::FileSync;
 #[doc(hidden)]
 pub use file_sync::FileSyncAdapter;
-pub use file_sync::{FileSync, Outcome, Request};
 pub use labels::Labels;
+pub use ldap::{DirectorySource, Session, directory_sources};
 #[doc(hidden)]
 pub use policy::DevicePolicyAdapter;
 pub use policy::{Answer, Application, Device, DevicePolicy, Document, Verdict};
@@ -84,6 +94,7 @@ pub use serde;
 pub use serde_json;
 pub use settings::NoSettings;
 pub use stores::{FileInfo, Source, Store, sources};
+pub use sync::{Outcome, Request};
 #[doc(hidden)]
 pub use wit_bindgen;
 
@@ -93,14 +104,14 @@ pub mod prelude {
     pub use serde::Deserialize;
 
     pub use crate::{
-        Answer, Application, Content, Device, DevicePolicy, Document, Failure, File, FileSync, Inventory,
-        NoSettings, Outcome, Prune, Request, Result, Source, Target, Tree, Verdict, debug, error, info,
-        sources, targets, trace, warn,
+        Answer, Application, Content, Device, DevicePolicy, Directory, DirectorySource, DirectorySync,
+        Document, Entry, Failure, File, FileSync, Inventory, NoSettings, Outcome, Prune, Request, Result,
+        Source, Target, Tree, Verdict, debug, directory_sources, error, info, sources, targets, trace, warn,
     };
 }
 
 /// Makes a type the plugin of this crate: `export!(Hello)` for a [`FileSync`], `export!(device-policy: Hello)` for a
-/// [`DevicePolicy`]. Once in a crate.
+/// [`DevicePolicy`], `export!(directory-sync: Hello)` for a [`DirectorySync`]. Once in a crate.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -132,6 +143,24 @@ macro_rules! export {
         #[cfg(not(target_family = "wasm"))]
         const _: () = {
             const fn implements<P: $crate::DevicePolicy>() {}
+            implements::<$plugin>()
+        };
+    };
+    (directory-sync: $plugin:ty) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::DirectorySyncAdapter<$plugin>;
+            $crate::raw::exports::syncline::plugin::sync::__export_syncline_plugin_sync_0_1_0_cabi!(
+                Exported with_types_in $crate::raw::exports::syncline::plugin::sync
+            );
+            #[unsafe(link_section = "component-type:syncline:plugin@0.1.0:directory-sync:imports and exports")]
+            static TYPE: [u8; $crate::raw::directory_sync::TYPE.len()] =
+                $crate::raw::directory_sync::array($crate::raw::directory_sync::TYPE);
+            $crate::export!(@schema <$plugin as $crate::DirectorySync>::Settings);
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = {
+            const fn implements<P: $crate::DirectorySync>() {}
             implements::<$plugin>()
         };
     };

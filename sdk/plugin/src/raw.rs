@@ -38,3 +38,35 @@ pub mod device_policy {
         },
     });
 }
+
+/// World `directory-sync`: what it has beyond `file-sync`. Its export is that of `file-sync`, and its type is made by the
+/// build script, which says why.
+pub mod directory_sync {
+    wit_bindgen::generate!({
+        inline: "
+            package syncline:bindings;
+            world directory-imports {
+                import syncline:plugin/ldap@0.1.0;
+                import syncline:plugin/desired-directory@0.1.0;
+            }
+        ",
+        path: "wit",
+        runtime_path: "::syncline_plugin::wit_bindgen::rt",
+        additional_derives: [PartialEq],
+        generate_all,
+        with: { "syncline:plugin/types@0.1.0": ::syncline_plugin::raw::syncline::plugin::types },
+    });
+
+    /// The type of the world, for a section of the guest's module.
+    #[doc(hidden)]
+    pub const TYPE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/directory-sync.component-type"));
+
+    /// Bytes as an array, which alone can be a section.
+    #[doc(hidden)]
+    pub const fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+        match bytes.first_chunk() {
+            Some(array) => *array,
+            None => [0; N],
+        }
+    }
+}

@@ -8,6 +8,8 @@ use crate::{Failure, Name};
 
 /// Name of the world that keeps files.
 pub const FILE_SYNC: &str = "file-sync";
+/// Name of the world that reads directories.
+pub const DIRECTORY_SYNC: &str = "directory-sync";
 /// Name of the world that decides what devices should hold.
 pub const DEVICE_POLICY: &str = "device-policy";
 /// Name of the world that reads directories.
@@ -72,7 +74,7 @@ fn any_object() -> serde_json::Value {
 pub struct Capability {
     /// The interface, such as `stores` or `desired-files`.
     pub capability: String,
-    /// Limits it to these sources (`stores`) or targets (`desired-files`). Without it: all that a sync binds.
+    /// Limits it to these sources (`stores`, `ldap`) or targets (`desired-files`). Without it: all that a sync binds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<Vec<Name>>,
     /// Powers beyond the ordinary use of the interface, each of which must be asked for and granted by name:
@@ -175,18 +177,16 @@ impl Default for SandboxLimits {
 
 impl SandboxLimits {
     /// The limits that a plugin of this world begins with. Of one that decides what devices hold, a call is short, waits
-    /// for nothing and is made for very many devices.
+    /// for nothing and is made for very many devices. One that reads a directory waits for a server that may be slow, and
+    /// takes every entry apart.
     pub fn for_world(world: &str) -> Self {
-        if world == DEVICE_POLICY {
-            return Self {
-                cpu_ms: 100,
-                wall_ms: 5_000,
-                call_bytes: 16 << 20,
-                calls: 10_000,
-                ..Self::default()
-            };
+        match world {
+            DEVICE_POLICY => {
+                Self { cpu_ms: 100, wall_ms: 5_000, call_bytes: 16 << 20, calls: 10_000, ..Self::default() }
+            }
+            DIRECTORY_SYNC => Self { cpu_ms: 120_000, wall_ms: 3_600_000, ..Self::default() },
+            _ => Self::default(),
         }
-        Self::default()
     }
 }
 

@@ -34,3 +34,28 @@ pub mod device_policy {
         },
     });
 }
+
+/// World `directory-sync`. What it shares with `file-sync` is generated above, once.
+pub mod directory_sync {
+    wasmtime::component::bindgen!({
+        world: "directory-sync",
+        path: "../../../wit",
+        imports: {
+            // Directory servers can be far away. All else is answered at once.
+            "syncline:plugin/ldap": async | trappable,
+            default: trappable,
+        },
+        exports: { default: async },
+        with: {
+            "syncline:plugin/types": crate::bindings::syncline::plugin::types,
+            "syncline:plugin/log": crate::bindings::syncline::plugin::log,
+            "syncline:plugin/settings": crate::bindings::syncline::plugin::settings,
+            "syncline:plugin/clock": crate::bindings::syncline::plugin::clock,
+            "syncline:plugin/progress": crate::bindings::syncline::plugin::progress,
+            "syncline:plugin/ldap.session": crate::capability::ldap::OpenSession,
+        },
+        trappable_error_type: {
+            "syncline:plugin/types.failure" => crate::capability::Refusal,
+        },
+    });
+}

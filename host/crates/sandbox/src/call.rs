@@ -15,8 +15,9 @@ use wasmtime::{Engine, Store, UpdateDeadline, component::ResourceTable};
 
 use crate::{
     capability::{
-        GivenFailures, clock::ClockContext, desired_files::DesiredFilesContext, log::LogContext,
-        progress::ProgressContext, settings::SettingsContext, stores::StoresContext,
+        GivenFailures, clock::ClockContext, desired_directory::DesiredDirectoryContext,
+        desired_files::DesiredFilesContext, ldap::LdapContext, log::LogContext, progress::ProgressContext,
+        settings::SettingsContext, stores::StoresContext,
     },
     host::{LogSink, ProgressSink, StopSignal},
     limits::{Limit, MemoryMeter},
@@ -51,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) progress: ProgressContext,
     pub(crate) stores: StoresContext,
     pub(crate) desired_files: DesiredFilesContext,
+    pub(crate) ldap: LdapContext,
+    pub(crate) desired_directory: DesiredDirectoryContext,
 }
 
 /// What every call is made of, whatever its world.
@@ -80,6 +83,8 @@ impl Call {
             progress: ProgressContext::new(progress),
             stores: StoresContext::default(),
             desired_files: DesiredFilesContext::default(),
+            ldap: LdapContext::default(),
+            desired_directory: DesiredDirectoryContext::default(),
             limits,
         })
     }
@@ -153,7 +158,7 @@ pub(crate) async fn guarded<E: Entry>(
         () = tokio::time::sleep(wall) => Err(Limit::Wall(limits.wall_ms).failure(None)),
     };
     let mut call = store.into_data();
-    // Open sources and listings end here, before anybody acts on the outcome.
+    // Open sources, listings and sessions end here, before anybody acts on the outcome.
     call.table = ResourceTable::new();
     call.log.finish();
     call.progress.finish();

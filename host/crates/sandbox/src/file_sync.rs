@@ -27,7 +27,7 @@ use crate::{
     outcome::returned,
 };
 
-/// The export by which a component of this world is known.
+/// The export by which a component of this world is known, unless it imports what another world has that exports the same.
 pub(crate) const EXPORT: &str = "syncline:plugin/sync@0.1.0";
 /// Most bytes of a cursor.
 const CURSOR: usize = 64 << 10;
@@ -94,21 +94,26 @@ pub(crate) async fn declare(
     data.stores = StoresContext::new(sources, &allowed);
     let request = Request { run: call.run.to_string(), cursor: call.cursor };
     let mut ended = guarded(gate, data, &call.stop, Declare { plugin, request }).await?;
-    let outcome = match ended.result? {
-        Ok(outcome) => outcome,
+    let cursor = match ended.result? {
+        Ok(outcome) => check_cursor(outcome.cursor)?,
         Err(failure) => return Err(returned(failure, &ended.call.given)),
     };
-    if let Some(cursor) = &outcome.cursor
-        && cursor.len() > CURSOR
-    {
-        let message = format!(
-            "the plugin returned a cursor of {} bytes, and {CURSOR} is the most; its author has to shorten it",
-            cursor.len()
-        );
-        return Err(Failure::plugin("cursor", message));
-    }
     let declarations = ended.call.desired_files.take();
-    Ok(FileSyncAnswer { declarations, cursor: outcome.cursor, usage: ended.call.usage() })
+    Ok(FileSyncAnswer { declarations, cursor, usage: ended.call.usage() })
+}
+
+/// A cursor that is not too long: of every world that exports `sync`.
+pub(crate) fn check_cursor(cursor: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Failure> {
+    match &cursor {
+        Some(long) if long.len() > CURSOR => {
+            let message = format!(
+                "the plugin returned a cursor of {} bytes, and {CURSOR} is the most; its author has to shorten it",
+                long.len()
+            );
+            Err(Failure::plugin("cursor", message))
+        }
+        _ => Ok(cursor),
+    }
 }
 
 struct Declare<'a> {

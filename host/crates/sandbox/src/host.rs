@@ -1,9 +1,10 @@
 //! What the sandbox asks of the rest of the host. It knows no database and no file system: whoever calls it brings these.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use syncline_domain::{
     Failure, RelPath,
     directory::{Entry, EntryId, Membership, Rejection},
@@ -101,6 +102,33 @@ pub trait DirectorySink: Send {
 
     /// The source was read to its end. Fails with kind `invalid` and code `empty` if nothing is there.
     fn complete(&mut self) -> Result<(), Failure>;
+}
+
+/// Whoever wants to have a sink back even where the call fails keeps a clone.
+impl<S: DirectorySink> DirectorySink for Arc<Mutex<S>> {
+    fn put(&mut self, entries: Vec<Entry>) -> Result<(), Failure> {
+        self.lock().put(entries)
+    }
+
+    fn put_members(&mut self, memberships: Vec<Membership>) -> Result<(), Failure> {
+        self.lock().put_members(memberships)
+    }
+
+    fn present(&mut self, ids: Vec<EntryId>) -> Result<(), Failure> {
+        self.lock().present(ids)
+    }
+
+    fn gone(&mut self, ids: Vec<EntryId>) -> Result<(), Failure> {
+        self.lock().gone(ids)
+    }
+
+    fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), Failure> {
+        self.lock().reject(rejections)
+    }
+
+    fn complete(&mut self) -> Result<(), Failure> {
+        self.lock().complete()
+    }
 }
 
 /// Takes the lines that a plugin logs: they are safe to show, and within the limits.

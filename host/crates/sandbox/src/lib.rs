@@ -7,7 +7,7 @@
 //! * [`Sandbox`] (`sandbox`): an engine, loading (compile once, then from the `code_cache`), calling.
 //! * `package`: what an uploaded file is, and whether this host can run it; nothing of it is run for that.
 //! * `host`: the traits by which the rest of the host gives a call its sources, log and progress, and the [`StopSignal`].
-//! * `file_sync`, `device_policy`: a world, one file each: what goes into a call of it, and what comes out.
+//! * `file_sync`, `directory_sync`, `device_policy`: a world, one file each: what goes into a call of it, and what comes out.
 //! * `capability`: what plugins can call, one file for each WIT interface.
 //! * `call`: one call of whatever world, with every limit around it. `limits`, `meter` (processor time), `ticker` (the
 //!   epoch thread) and `outcome` (what an error of the engine becomes) serve it.
@@ -36,13 +36,15 @@
 //! 2. Generate its bindings in `bindings`, with `with:` naming the modules that are there already.
 //! 3. Add a file like `file_sync`: its export, its linker, its call and answer, and an [`call::Entry`] that `call::guarded`
 //!    runs: no limit has to be thought of again. Limits of its own to begin with are `SandboxLimits::for_world`.
-//! 4. Add it to `sandbox::World` and `sandbox::Linkers`, where a component's world is known by its export.
+//! 4. Add it to `sandbox::World` and `sandbox::Linkers`, where a component's world is known by its export, and where two
+//!    worlds export the same by the import that its rule names.
 
 mod bindings;
 mod call;
 mod capability;
 mod code_cache;
 mod device_policy;
+mod directory_sync;
 mod engine;
 mod file_sync;
 mod host;
@@ -56,6 +58,7 @@ mod ticker;
 
 pub use call::Usage;
 pub use device_policy::{PolicyAnswer, PolicyCall, PolicyInput};
+pub use directory_sync::{BoundDirectory, DirectorySyncAnswer, DirectorySyncCall};
 pub use engine::Allocation;
 pub use file_sync::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall};
 pub use host::{

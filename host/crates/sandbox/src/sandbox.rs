@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use syncline_domain::{
     Failure,
     clock::Clock,
-    plugin::{DEVICE_POLICY, FILE_SYNC},
+    plugin::{DEVICE_POLICY, DIRECTORY_SYNC, FILE_SYNC},
 };
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use wasmtime::{
@@ -22,10 +22,12 @@ use wasmtime::{
 };
 
 use crate::{
-    bindings::{FileSyncPre, device_policy::DevicePolicyPre},
+    bindings::{FileSyncPre, device_policy::DevicePolicyPre, directory_sync::DirectorySyncPre},
     call::{Call, Gate},
+    capability::desired_directory,
     code_cache::CodeCache,
     device_policy::{self, PolicyAnswer, PolicyCall},
+    directory_sync::{self, DirectorySyncAnswer, DirectorySyncCall},
     engine::{Allocation, engine},
     file_sync::{self, FileSyncAnswer, FileSyncCall},
     limits::{Limit, MEMORIES},
@@ -67,6 +69,7 @@ struct Shared {
 /// What each world imports, and nothing beside it.
 struct Linkers {
     file_sync: Linker<Call>,
+    directory_sync: Linker<Call>,
     device_policy: Linker<Call>,
 }
 
@@ -81,6 +84,7 @@ struct Ready {
 
 enum World {
     FileSync(FileSyncPre<Call>),
+    DirectorySync(DirectorySyncPre<Call>),
     DevicePolicy(DevicePolicyPre<Call>),
 }
 
@@ -94,6 +98,7 @@ impl Plugin {
     pub fn world(&self) -> &'static str {
         match self.0.world {
             World::FileSync(_) => FILE_SYNC,
+            World::DirectorySync(_) => DIRECTORY_SYNC,
             World::DevicePolicy(_) => DEVICE_POLICY,
         }
     }
@@ -116,6 +121,7 @@ impl Sandbox {
         };
         let linkers = Linkers {
             file_sync: file_sync::linker(&engine).map_err(unlinked)?,
+            directory_sync: directory_sync::linker(&engine).map_err(unlinked)?,
             device_policy: device_policy::linker(&engine).map_err(unlinked)?,
         };
         let cache = config.cache.map(|folder| CodeCache::open(folder, &engine)).transpose()?;
@@ -183,6 +189,20 @@ impl Sandbox {
         file_sync::declare(&self.0.gate, Arc::clone(&self.0.clock), ready, call).await
     }
 
+    /// Runs a `directory-sync` plugin in a fresh instance: the sink that took what it declared, and whether the host saw
+    /// that the read is not whole; or why it does not count. Places and clock are as for
+    /// [`declare_files`](Self::declare_files).
+    pub async fn declare_directory(
+        &self,
+        plugin: &Plugin,
+        call: DirectorySyncCall,
+    ) -> Result<DirectorySyncAnswer, Failure> {
+        let World::DirectorySync(ready) = &plugin.0.world else {
+            return Err(plugin.other_world(DIRECTORY_SYNC));
+        };
+        directory_sync::declare(&self.0.gate, Arc::clone(&self.0.clock), ready, call).await
+    }
+
     /// Asks a `device-policy` plugin in a fresh instance: one answer for each application asked about, in the same order,
     /// within all that the contract says of answers; or why there are none, and then every application keeps what it has.
     /// Places and clock are as for [`declare_files`](Self::declare_files).
@@ -241,7 +261,7 @@ impl Shared {
         Ok(component)
     }
 
-    /// Checks what can be checked before the first call, and finds the world by its export.
+    /// Checks what can be checked before the first call, and finds the world by what it exports and imports.
     fn prepare(&self, digest: &str, component: &Component) -> Result<Plugin, Failure> {
         // The pool has so many places for an instance. Without this, the two allocators would differ.
         if let Some(needs) = component.resources_required()
@@ -257,8 +277,13 @@ impl Shared {
             Failure::plugin("contract", message)
         };
         let exports = |name| component.get_export_index(None, name).is_some();
+        let imports =
+            |name| component.component_type().imports(self.engine()).any(|(import, _)| import == name);
         let linkers = &self.linkers;
-        let world = if exports(file_sync::EXPORT) {
+        let world = if exports(directory_sync::EXPORT) && imports(desired_directory::IMPORT) {
+            let instance = linkers.directory_sync.instantiate_pre(component).map_err(unfit)?;
+            World::DirectorySync(directory_sync::prepare(instance).map_err(unfit)?)
+        } else if exports(file_sync::EXPORT) {
             let instance = linkers.file_sync.instantiate_pre(component).map_err(unfit)?;
             World::FileSync(file_sync::prepare(instance).map_err(unfit)?)
         } else if exports(device_policy::EXPORT) {
@@ -266,8 +291,8 @@ impl Shared {
             World::DevicePolicy(device_policy::prepare(instance).map_err(unfit)?)
         } else {
             let message = format!(
-                "the plugin has no world that this host knows; use a newer host, or build it for `{FILE_SYNC}` or \
-                 `{DEVICE_POLICY}`"
+                "the plugin has no world that this host knows; use a newer host, or build it for `{FILE_SYNC}`, \
+                 `{DIRECTORY_SYNC}` or `{DEVICE_POLICY}`"
             );
             return Err(Failure::plugin("world-unknown", message));
         };

@@ -80,8 +80,36 @@ fn a_new_policy_builds_and_says_what_it_is_given() {
 }
 
 #[test]
+fn a_new_directory_plugin_builds_and_cannot_be_tried_yet() {
+    let project = Project::of_world("reader", "directory-sync");
+    let built = project.build().worked();
+    for line in [
+        "world    directory-sync (contract 0.1.0)",
+        "imports  desired-directory, directory-types, ldap, log, settings, types\n",
+        "wants    ldap: Searches",
+        "wants    desired-directory: Declares",
+    ] {
+        assert!(built.stdout.contains(line), "{line:?} is not in {}", built.stdout);
+    }
+    assert!(!built.stderr.contains("warning"), "{}", built.stderr);
+    let manifest = manifest(&project.package());
+    assert_eq!(manifest["world"], "directory-sync");
+    assert_eq!(manifest["settings_schema"]["properties"]["object_class"]["default"], "inetOrgPerson");
+
+    let words = ["\"directory-sync\" cannot be tried with `test` yet", "preview a sync"];
+    for plugin in [project.path(), project.package()] {
+        run(["test".as_ref(), plugin.as_os_str(), "--source".as_ref(), "/tmp".as_ref()]).refused(&words);
+    }
+    project.edit("Cargo.toml", "world = \"directory-sync\"", "world = \"file-sync\"");
+    project.build().refused(&["world = \"file-sync\"", "exports a plugin of world \"directory-sync\""]);
+}
+
+#[test]
 fn the_tests_of_a_new_project_pass_natively() {
-    for project in [Project::new("tested"), Project::of_world("tested-policy", "device-policy")] {
+    let worlds =
+        [("tested", "file-sync"), ("tested-policy", "device-policy"), ("tested-reader", "directory-sync")];
+    for (name, world) in worlds {
+        let project = Project::of_world(name, world);
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap());
         cargo.args(["test", "--lib"]).current_dir(project.path());
         cargo.env("CARGO_TARGET_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests"));

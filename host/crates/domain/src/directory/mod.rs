@@ -2,6 +2,7 @@
 //!
 //! * [`entry`]: people, groups, computers and units as a plugin declares them
 //! * [`source`]: a directory server as an administrator registers it
+//! * [`message`]: what is said to and by such a server, as far as the host looks into it
 //! * [`import`]: what an administrator sets of an import
 //! * [`link`]: how an entry stands to a user, and the only way from one state to the next
 //! * [`person`]: what a user takes over of an entry; [`nesting`]: groups in groups
@@ -10,6 +11,7 @@
 pub mod entry;
 pub mod import;
 pub mod link;
+pub mod message;
 pub mod nesting;
 pub mod person;
 pub mod record;

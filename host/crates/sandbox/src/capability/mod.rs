@@ -6,7 +6,9 @@
 //! guest ([`Refusal`]).
 
 pub(crate) mod clock;
+pub(crate) mod desired_directory;
 pub(crate) mod desired_files;
+pub(crate) mod ldap;
 pub(crate) mod log;
 pub(crate) mod progress;
 pub(crate) mod settings;
@@ -18,7 +20,10 @@ use syncline_domain::{Failure, FailureKind, RelPath};
 use wasmtime::component::{Resource, ResourceTableError};
 
 use crate::{
-    bindings::syncline::plugin::{file_types, types},
+    bindings::{
+        directory_sync::syncline::plugin::directory_types,
+        syncline::plugin::{file_types, types},
+    },
     call::Call,
     limits::Limit,
 };
@@ -129,6 +134,7 @@ impl types::Host for Call {
 }
 
 impl file_types::Host for Call {}
+impl directory_types::Host for Call {}
 
 /// A path from a guest.
 fn path(text: String) -> Result<RelPath, Failure> {

@@ -6,14 +6,14 @@ use std::{collections::BTreeSet, sync::OnceLock};
 use semver::Version;
 use syncline_domain::{
     Failure, FailureKind, Fault,
-    plugin::{Capability, DEVICE_POLICY, FILE_SYNC, Manifest},
+    plugin::{Capability, DEVICE_POLICY, DIRECTORY_SYNC, FILE_SYNC, Manifest},
     policy,
 };
 use wit_component::DecodedWasm;
 use wit_parser::{Function, Interface, InterfaceId, Resolve, SourceMap, WorldId, WorldItem, WorldKey};
 
 use super::{damaged, types};
-use crate::capability::{desired_files, stores};
+use crate::capability::{desired_directory, desired_files, ldap, stores};
 
 /// The contract that this host has: the version of the package in wit/.
 pub(crate) const CONTRACT: Version = Version::new(0, 1, 0);
@@ -26,6 +26,8 @@ const REASONS: usize = 40;
 pub(crate) struct WorldRule {
     pub(crate) name: &'static str,
     grantable: &'static [Grantable],
+    /// The import without which a plugin of it could do nothing. Where two worlds export the same, it tells them apart.
+    known_by: Option<&'static str>,
     /// Whether its plugins are asked about devices, and their manifests say what of a device they are given.
     of_devices: bool,
 }
@@ -43,9 +45,19 @@ pub(crate) const WORLDS: &[WorldRule] = &[
             Grantable { interface: stores::INTERFACE, powers: &[] },
             Grantable { interface: desired_files::INTERFACE, powers: &[desired_files::PRUNE] },
         ],
+        known_by: None,
         of_devices: false,
     },
-    WorldRule { name: DEVICE_POLICY, grantable: &[], of_devices: true },
+    WorldRule {
+        name: DIRECTORY_SYNC,
+        grantable: &[
+            Grantable { interface: ldap::INTERFACE, powers: &[] },
+            Grantable { interface: desired_directory::INTERFACE, powers: &[] },
+        ],
+        known_by: Some(desired_directory::IMPORT),
+        of_devices: false,
+    },
+    WorldRule { name: DEVICE_POLICY, grantable: &[], known_by: None, of_devices: true },
 ];
 
 /// The world of this name.
@@ -56,8 +68,11 @@ pub(crate) fn world(name: &str) -> Option<&'static WorldRule> {
 /// The contract as it stands in wit/, so that there is one text of it.
 const WIT: &[(&str, &str)] = &[
     ("clock.wit", include_str!("../../../../../wit/clock.wit")),
+    ("desired-directory.wit", include_str!("../../../../../wit/desired-directory.wit")),
     ("desired-files.wit", include_str!("../../../../../wit/desired-files.wit")),
+    ("directory-types.wit", include_str!("../../../../../wit/directory-types.wit")),
     ("file-types.wit", include_str!("../../../../../wit/file-types.wit")),
+    ("ldap.wit", include_str!("../../../../../wit/ldap.wit")),
     ("log.wit", include_str!("../../../../../wit/log.wit")),
     ("policy.wit", include_str!("../../../../../wit/policy.wit")),
     ("progress.wit", include_str!("../../../../../wit/progress.wit")),
@@ -122,6 +137,7 @@ pub(crate) fn check(bytes: &[u8], manifest: &Manifest) -> Result<Vec<String>, Fa
     };
     comparison.imports();
     comparison.exports();
+    comparison.known_by();
     comparison.wants(&manifest.wants);
     comparison.devices(manifest);
     comparison.conclude()
@@ -223,6 +239,17 @@ impl<'a> Comparison<'a> {
                     None => self.reasons.push(format!("it does not export `{name}` `{}`", function.name)),
                 }
             }
+        }
+    }
+
+    fn known_by(&mut self) {
+        if let Some(import) = self.rule.known_by
+            && !self.imports.contains(import)
+        {
+            self.reasons.push(format!(
+                "it does not import `{import}`, without which a plugin of world `{}` can do nothing",
+                self.rule.name
+            ));
         }
     }
 
