@@ -12,8 +12,6 @@ pub const FILE_SYNC: &str = "file-sync";
 pub const DIRECTORY_SYNC: &str = "directory-sync";
 /// Name of the world that decides what devices should hold.
 pub const DEVICE_POLICY: &str = "device-policy";
-/// Name of the world that reads directories.
-pub const DIRECTORY_SYNC: &str = "directory-sync";
 /// What the guard calls all devices together, beside the applications. No application has this name.
 pub const DEVICES: &str = "devices";
 
