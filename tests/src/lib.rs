@@ -3,6 +3,7 @@
 //! * [`server`]: a `syncline serve` of one's own, killed or stopped as the test likes
 //! * [`api`]: its HTTP API
 //! * [`devices`]: what it is asked about devices
+//! * [`directory`]: directory servers: OpenLDAP, Samba, and one that misbehaves
 //! * [`agent`]: our agent on devices of a test
 //! * [`foreign`]: agents of others as processes; [`process`] is any process
 //! * [`postgres`]: a PostgreSQL of one's own
@@ -20,6 +21,7 @@
 pub mod agent;
 pub mod api;
 pub mod devices;
+pub mod directory;
 pub mod foreign;
 pub mod postgres;
 pub mod process;

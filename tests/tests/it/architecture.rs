@@ -5,14 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Crate, and what it may know of the workspace and must not know of the world.
-const RULES: [(&str, &[&str], &[&str]); 12] = [
+const RULES: [(&str, &[&str], &[&str]); 13] = [
     ("syncline-domain", &[], &["tokio", "sqlx", "axum", "wasmtime"]),
     ("syncline-store", &["syncline-domain"], &["axum", "wasmtime"]),
     ("syncline-files", &["syncline-domain"], &["sqlx", "axum", "wasmtime", "tokio"]),
+    ("syncline-ldap", &["syncline-domain"], &["sqlx", "axum", "wasmtime"]),
     ("syncline-sandbox", &["syncline-domain"], &["sqlx", "axum"]),
     (
         "syncline-engine",
-        &["syncline-domain", "syncline-store", "syncline-files", "syncline-sandbox", "syncline-protocol"],
+        &[
+            "syncline-domain",
+            "syncline-store",
+            "syncline-files",
+            "syncline-ldap",
+            "syncline-sandbox",
+            "syncline-protocol",
+        ],
         &["sqlx", "axum", "wasmtime"],
     ),
     (

@@ -11,6 +11,7 @@ mod architecture;
 mod copy;
 mod device_commands;
 mod devices;
+mod directory;
 mod guard;
 mod hostile;
 mod kill;
