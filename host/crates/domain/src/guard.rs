@@ -11,8 +11,9 @@ pub struct GuardLimits {
     /// Most removals. Default 500.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_deletes: Option<u64>,
-    /// Most removals, as percent (0 to 100) of the files that stand where removal is allowed. Default 25; the default,
-    /// not a limit that was set, lets pass up to 20 removals whatever percent they are.
+    /// Most removals, as percent (0 to 100) of the files that stand where removal is allowed. Default 25, for
+    /// entries of a directory and their memberships 20; the default, not a limit that was set, lets pass up to 20 removals
+    /// whatever percent they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 100)]
     pub max_delete_percent: Option<u8>,
@@ -104,10 +105,15 @@ impl std::fmt::Display for Excess {
 
 /// Compares the difference of each target with the limits. Empty: it may be applied.
 pub fn check(limits: &GuardLimits, sizes: &[Size]) -> Vec<Excess> {
-    sizes.iter().flat_map(|size| check_one(limits, size)).collect()
+    check_with(limits, GuardLimits::MAX_DELETE_PERCENT, sizes)
 }
 
-fn check_one(limits: &GuardLimits, size: &Size) -> Vec<Excess> {
+/// The same, with another percentage of removals where none was set.
+pub fn check_with(limits: &GuardLimits, unset_percent: u8, sizes: &[Size]) -> Vec<Excess> {
+    sizes.iter().flat_map(|size| check_one(limits, unset_percent, size)).collect()
+}
+
+fn check_one(limits: &GuardLimits, unset_percent: u8, size: &Size) -> Vec<Excess> {
     let mut found = Vec::new();
     let mut hold = |limit: &str, allowed: u64, is: u64| {
         found.push(Excess { target: size.target.clone(), limit: limit.to_owned(), allowed, found: is });
@@ -116,7 +122,7 @@ fn check_one(limits: &GuardLimits, size: &Size) -> Vec<Excess> {
     if size.deletes > max_deletes {
         hold("max_deletes", max_deletes, size.deletes);
     }
-    let percent = limits.max_delete_percent.unwrap_or(GuardLimits::MAX_DELETE_PERCENT);
+    let percent = limits.max_delete_percent.unwrap_or(unset_percent);
     let few = limits.max_delete_percent.is_none() && size.deletes <= GuardLimits::FEW;
     if !few && exceeds(size.deletes, size.removable, percent) {
         hold("max_delete_percent", percent.into(), percent_of(size.deletes, size.removable));

@@ -110,6 +110,10 @@ id!(
     /// A message between the server and one device.
     MessageId
 );
+id!(
+    /// An entry of a directory, as it is known here.
+    DirectoryEntryId
+);
 
 impl MessageId {
     /// The id of what answers the message of this id, the same each time: an answer that is written down twice is one. Nothing

@@ -55,6 +55,9 @@ pub struct Operation {
     /// BLAKE3 of the content, if the host learnt it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// What it does, in a few words, where path and kind do not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// Why it failed or was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

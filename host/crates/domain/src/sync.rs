@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Name, guard::GuardLimits};
+use crate::{Name, directory::ImportSpec, guard::GuardLimits};
 
 /// How thoroughly the host looks again at what it changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -37,7 +37,8 @@ pub struct SyncSpec {
     #[serde(default = "empty_object")]
     #[schema(value_type = Object)]
     pub settings: serde_json::Value,
-    /// Collections, or stores, that it may read. A collection goes before a store of the same name.
+    /// Collections, or stores, that it may read. A collection goes before a store of the same name. For a plugin that reads
+    /// directories: directory sources.
     #[serde(default)]
     pub sources: Vec<Name>,
     /// Stores that it fills.
@@ -62,6 +63,9 @@ pub struct SyncSpec {
     #[serde(default = "three")]
     #[schema(minimum = 1, maximum = 20)]
     pub max_attempts: u32,
+    /// World `directory-sync`: what becomes of what is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<ImportSpec>,
     /// For people.
     #[serde(default)]
     pub description: String,

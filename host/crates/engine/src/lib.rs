@@ -5,6 +5,7 @@
 //! * [`Engine`]: start, stop, and what all use cases share
 //! * [`plugins`], [`places`], [`syncs`], [`schedules`], [`access`]: what administrators and operators register
 //! * [`devices`]: devices, their policies, and what they and the server say to each other
+//! * [`directory`]: directories, and what is imported from them
 //! * [`runs`]: starting, previewing, approving, cancelling, retrying
 //! * [`worker`]: how a node takes runs and keeps its leases
 //! * [`pipeline`]: declare, diff, guard, apply, verify, record
@@ -17,6 +18,7 @@
 pub mod access;
 pub mod admin;
 pub mod devices;
+pub mod directory;
 mod error;
 mod node;
 pub mod pipeline;

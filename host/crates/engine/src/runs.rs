@@ -65,7 +65,10 @@ impl Engine {
     pub(crate) async fn new_run(&self, sync: &Sync, mode: RunMode, actor: &str) -> Result<NewRun> {
         let bindings = self.bindings(&sync.spec).await?;
         let mut locks = Vec::new();
-        if sync.spec.targets.is_empty() && mode == RunMode::Apply {
+        if sync.spec.directory.is_some() {
+            // A preview too, so that what it lists is not half of another run.
+            locks.push(Lock { resource: format!("directory of sync {}", sync.name), exclusive: true });
+        } else if sync.spec.targets.is_empty() && mode == RunMode::Apply {
             // It decides for devices: one after the other, so that versions of documents rise by one.
             let resource = format!("documents of plugin {}", sync.spec.plugin);
             locks.push(Lock { resource, exclusive: true });

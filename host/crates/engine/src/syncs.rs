@@ -5,7 +5,7 @@ use syncline_domain::{
     event::NewEvent,
     ids::NodeId,
     place::{Collection, StoreRecord},
-    plugin::DEVICE_POLICY,
+    plugin::{DEVICE_POLICY, DIRECTORY_SYNC, FILE_SYNC},
     sync::{Sync, SyncSpec},
 };
 
@@ -96,7 +96,7 @@ impl Engine {
 
     /// Documents of devices have one origin: a plugin that decides for them has one sync, whose settings and limits hold.
     async fn is_alone_for_its_plugin(&self, name: &Name, spec: &SyncSpec) -> Result<()> {
-        if !spec.targets.is_empty() {
+        if !decides_for_devices(spec) {
             return Ok(());
         }
         match self.policy_sync(&spec.plugin).await?.filter(|other| other.name != *name) {
@@ -114,7 +114,7 @@ impl Engine {
     /// The sync by which a plugin decides for devices.
     pub(crate) async fn policy_sync(&self, plugin: &Name) -> Result<Option<Sync>> {
         let all = self.db().syncs().await?;
-        Ok(all.into_iter().find(|sync| sync.spec.plugin == *plugin && sync.spec.targets.is_empty()))
+        Ok(all.into_iter().find(|sync| sync.spec.plugin == *plugin && decides_for_devices(&sync.spec)))
     }
 
     /// The same, made if there is none. `None` while the plugin is not installed.
@@ -163,6 +163,15 @@ impl Engine {
             }
             other => other,
         })?;
+        if plugin.world == DIRECTORY_SYNC {
+            self.check_directory(&mut spec).await?;
+            settings::check(&plugin, &spec.settings)?;
+            return Ok(spec);
+        }
+        if spec.directory.is_some() {
+            let message = format!("plugin {} reads no directory: leave `directory` out", plugin.name);
+            return Err(Error::invalid("sync-directory", message));
+        }
         if plugin.world == DEVICE_POLICY {
             if !(spec.sources.is_empty() && spec.targets.is_empty()) {
                 let message = format!(
@@ -174,9 +183,10 @@ impl Engine {
             settings::check(&plugin, &spec.settings)?;
             return Ok(spec);
         }
-        if plugin.world != "file-sync" {
+        if plugin.world != FILE_SYNC {
             let message = format!(
-                "plugin {} is of world {}, which syncs do not run: take a plugin of world file-sync or {DEVICE_POLICY}",
+                "plugin {} is of world {}, which syncs do not run: take a plugin of world {FILE_SYNC}, {DIRECTORY_SYNC} or \
+                 {DEVICE_POLICY}",
                 plugin.name, plugin.world
             );
             return Err(Error::invalid("sync-world", message));
@@ -191,8 +201,37 @@ impl Engine {
         Ok(spec)
     }
 
+    /// A sync that reads directories says always what becomes of what is read: by that it is known for one.
+    async fn check_directory(&self, spec: &mut SyncSpec) -> Result<()> {
+        if spec.sources.is_empty() || !spec.targets.is_empty() {
+            let message = "this plugin reads directories: name at least one directory source, and no targets";
+            return Err(Error::invalid("sync-bindings", message));
+        }
+        let known = self.db().directory_sources().await?;
+        if let Some(name) = spec.sources.iter().find(|name| !known.iter().any(|source| source.name == **name))
+        {
+            let message = format!("source {name:?} is no directory source: register it first");
+            return Err(Error::invalid("sync-source", message));
+        }
+        let import = spec.directory.get_or_insert_default();
+        import.check().map_err(|message| Error::invalid("sync-directory", message))?;
+        let groups = self.db().groups().await?;
+        let named = import.placement.iter().map(|rule| &rule.group).chain(&import.group);
+        for group in named {
+            if !groups.iter().any(|one| one.path == *group) {
+                let message = format!("there is no group {group}: make it first");
+                return Err(Error::invalid("sync-directory", message));
+            }
+        }
+        Ok(())
+    }
+
     /// Looks up what a sync names.
     pub(crate) async fn bindings(&self, spec: &SyncSpec) -> Result<Bindings> {
+        if spec.directory.is_some() {
+            // Directory sources are no places with files.
+            return Ok(Bindings { sources: Vec::new(), targets: Vec::new() });
+        }
         let stores = self.db().stores().await?;
         let collections = self.db().collections().await?;
         let store = |name: &Name| stores.iter().find(|store| store.name == *name).cloned();
@@ -231,6 +270,11 @@ impl Engine {
         check_nesting(&sources, &targets)?;
         Ok(Bindings { sources, targets })
     }
+}
+
+/// Whether a sync has what the plugin of a sync that decides for devices has: nothing to read, and nothing to fill.
+fn decides_for_devices(spec: &SyncSpec) -> bool {
+    spec.targets.is_empty() && spec.directory.is_none()
 }
 
 /// Two targets, or a target and a source, of which one lies in the other, would see each other's files.

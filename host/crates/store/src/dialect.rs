@@ -213,6 +213,8 @@ args! {
     syncline_domain::ids::TaskId => Text, |value| value.to_string();
     syncline_domain::ids::SyncOperationId => Text, |value| value.to_string();
     syncline_domain::ids::MessageId => Text, |value| value.to_string();
+    syncline_domain::ids::DirectoryEntryId => Text, |value| value.to_string();
+    &syncline_domain::directory::EntryId => Text, |value| value.as_str().to_owned();
     &syncline_domain::device::GroupPath => Text, |value| value.as_str().to_owned();
     &syncline_domain::device::DocumentDigest => Text, |value| value.as_str().to_owned();
     syncline_domain::run::RunState => Text, |value| value.as_str().to_owned();

@@ -9,6 +9,7 @@
 //!   end), `runs/lease.rs` (leases that are over), `runs/decide.rs` (approve, reject, cancel), `runs/history.rs`
 //!   (operations, log, attempts)
 //! * devices, policies, deliveries: `devices/mod.rs`
+//! * directories and what was read from them: `directory/mod.rs`
 //! * what happened: `events.rs`
 //! * for the machinery: `nodes.rs`, `digests.rs`, `requests.rs`, `admin.rs`, `offline.rs`
 //! * how one SQL text runs on both engines, and where they differ: `dialect.rs`; rows as domain types: `row.rs`
@@ -39,6 +40,7 @@ mod db;
 mod devices;
 mod dialect;
 mod digests;
+mod directory;
 mod error;
 mod events;
 mod key;
@@ -74,6 +76,14 @@ pub use devices::{
     presence::{Contact, LastSequence},
     tasks::{NewTask, TaskAnswer},
     users::{NewUser, UserFilter},
+};
+pub use directory::{
+    entries::EntryFilter,
+    links::UserWrite,
+    look::{KnownEntry, KnownMember, Standing},
+    people::{DirectoryUser, Holder, KnownPerson, Taken},
+    reference_key,
+    write::{DirectoryWriting, PutEntry, PutMember},
 };
 pub use error::{Error, Result};
 pub use events::EventFilter;

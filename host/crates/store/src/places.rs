@@ -98,7 +98,8 @@ impl Db {
         let collection = find_collection(&mut tx, name).await?;
         by.extend(
             syncs::using(&mut tx, |spec| {
-                spec.targets.contains(name) || (collection.is_none() && spec.sources.contains(name))
+                let reads = spec.directory.is_none() && spec.sources.contains(name);
+                spec.targets.contains(name) || (collection.is_none() && reads)
             })
             .await?,
         );
@@ -169,7 +170,8 @@ impl Db {
     pub async fn remove_collection(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        let by = syncs::using(&mut tx, |spec| spec.sources.contains(name)).await?;
+        let by =
+            syncs::using(&mut tx, |spec| spec.directory.is_none() && spec.sources.contains(name)).await?;
         if !by.is_empty() {
             return Err(Error::InUse { what: "collection", name: name.to_string(), by });
         }

@@ -9,6 +9,7 @@ use syncline_domain::{
 use crate::{
     db::Db,
     dialect::{Session, Turn, sql},
+    directory,
     error::{Error, OrNotFound, Result},
     places, plugins,
     row::Row,
@@ -153,6 +154,9 @@ pub(crate) async fn using_plugin(session: &mut Session, plugin: &Name) -> Result
 async fn check_names(session: &mut Session, spec: &SyncSpec) -> Result<()> {
     if !plugins::exists(session, &spec.plugin).await? {
         return Err(Error::not_found("plugin", &spec.plugin));
+    }
+    if spec.directory.is_some() {
+        return directory::sources::check_names(session, &spec.sources).await;
     }
     places::check_names(session, &spec.sources, &spec.targets).await
 }

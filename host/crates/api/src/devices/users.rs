@@ -84,6 +84,8 @@ pub(crate) struct NewUserBody {
     /// What to call the person.
     #[serde(default)]
     display_name: String,
+    /// Its e-mail.
+    email: Option<String>,
     /// The group whose keys it has.
     #[serde(default = "GroupPath::root")]
     group: GroupPath,
@@ -108,8 +110,8 @@ pub(crate) async fn create_user(
     Params(NoParams {}): Params<NoParams>,
     Json(body): Json<NewUserBody>,
 ) -> Result<Response> {
-    let NewUserBody { name, display_name, group, keys } = body;
-    let new = NewUser { name, display_name, group, keys };
+    let NewUserBody { name, display_name, email, group, keys } = body;
+    let new = NewUser { name, display_name, email, group, keys };
     let user = engine.create_user(&new, caller.actor()).await?;
     let location = format!("/api/v1/users/{}", user.id);
     Ok(created(&location, shown(&engine, user).await?))
@@ -126,6 +128,10 @@ pub(crate) struct UserParams {
     device: Option<DeviceId>,
     /// With this name.
     name: Option<String>,
+    /// With this e-mail, in any case.
+    email: Option<String>,
+    /// Switched off, or not.
+    disabled: Option<bool>,
     /// With this word of status, such as `issued`.
     status: Option<String>,
     /// With this colour.
@@ -160,9 +166,9 @@ pub(crate) async fn list_users(
     Params(params): Params<UserParams>,
 ) -> Result<Items<UserView>> {
     params.check_status()?;
-    let UserParams { group, device, name, status, colour, limit, after } = params;
+    let UserParams { group, device, name, email, disabled, status, colour, limit, after } = params;
     let page = page::page(limit, after)?;
-    let filter = UserFilter { group, device, name };
+    let filter = UserFilter { group, device, name, email, disabled };
     let now = engine.clock().now();
     let wanted = move |user: &User| {
         if status.is_none() && colour.is_none() {
@@ -202,6 +208,10 @@ pub(crate) struct UserChangeBody {
     name: Option<String>,
     /// What to call the person.
     display_name: Option<String>,
+    /// Its e-mail; an empty text takes it away.
+    email: Option<String>,
+    /// Whether it is switched off: its keys are withdrawn, and it cannot be activated.
+    disabled: Option<bool>,
     /// The group whose keys it has.
     group: Option<GroupPath>,
     /// Key sets of its own, by name, in place of all that were there.
@@ -211,7 +221,7 @@ pub(crate) struct UserChangeBody {
 
 /// Change a user.
 ///
-/// What its device should hold by that is published.
+/// What its device should hold by that is published. What a directory gives is refused with 409: it is changed there.
 #[utoipa::path(
     patch, path = "/api/v1/users/{id}", tag = "devices",
     params(
@@ -232,8 +242,8 @@ pub(crate) async fn change_user(
 ) -> Result<Tagged<UserView>> {
     let present = engine.db().user(id).await?.revision;
     let revision = known.revision("user", id, present)?;
-    let UserChangeBody { name, display_name, group, keys } = body;
-    let change = UserChange { name, display_name, group, keys };
+    let UserChangeBody { name, display_name, email, disabled, group, keys } = body;
+    let change = UserChange { name, display_name, email, disabled, group, keys };
     let user = engine.change_user(id, change, revision, caller.actor()).await?;
     shown(&engine, user).await
 }

@@ -29,6 +29,7 @@ async fn run_to(server: &Server, state: RunState) -> String {
         stage: 0,
         state,
         digest: None,
+        note: String::new(),
         failure,
     };
     let failed =

@@ -164,6 +164,8 @@ pub static DEVICE: &[Row<DeviceSigns>] = &[
 /// What decides the status of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserSigns {
+    /// Whether the user is switched off here.
+    pub disabled: bool,
     /// Whether a subscription was issued and stands.
     pub subscribed: bool,
     /// Whether it was activated on a device.
@@ -180,6 +182,14 @@ pub struct UserSigns {
 
 /// The table of users.
 pub static USER: &[Row<UserSigns>] = &[
+    Row {
+        state: "disabled",
+        colour: Colour::Grey,
+        mark: false,
+        when: "the user is disabled",
+        reason: "Disabled: its keys are withdrawn.",
+        holds: |signs| signs.disabled,
+    },
     Row {
         state: "no-subscription",
         colour: Colour::Grey,
@@ -296,6 +306,7 @@ mod tests {
     };
 
     const IN_SYNC: UserSigns = UserSigns {
+        disabled: false,
         subscribed: true,
         activated: true,
         failed: false,
@@ -333,6 +344,7 @@ mod tests {
         let all =
             UserSigns { failed: true, server_synced: false, device_synced: false, own_keys: true, ..IN_SYNC };
         for (signs, says) in [
+            (UserSigns { disabled: true, ..all }, "grey disabled"),
             (UserSigns { subscribed: false, ..all }, "grey no-subscription"),
             (UserSigns { activated: false, ..all }, "blue issued"),
             (all, "red! failed"),

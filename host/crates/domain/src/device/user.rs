@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     Name,
+    directory::Origin,
     ids::{ActivationCodeId, DeviceId, SubscriptionId, UserId},
 };
 
@@ -48,6 +49,12 @@ pub struct User {
     pub name: String,
     /// What to call the person.
     pub display_name: String,
+    /// Its e-mail.
+    pub email: Option<String>,
+    /// Whether it is switched off: its keys are withdrawn, and it cannot be activated.
+    pub disabled: bool,
+    /// Where values came from that a directory gave, by field.
+    pub origins: BTreeMap<String, Origin>,
     /// Where the keys come from that the user has not of its own.
     pub group: GroupPath,
     /// Key sets of its own.
@@ -107,7 +114,8 @@ impl User {
         let stands = |one: &Subscription| one.expires_at.is_none_or(|end| end > now);
         let server = self.server_synced_at.filter(|at| *at >= self.changed_at);
         UserSigns {
-            subscribed: self.subscription.as_ref().is_some_and(stands),
+            disabled: self.disabled,
+            subscribed: !self.disabled && self.subscription.as_ref().is_some_and(stands),
             activated: self.activated_at.is_some(),
             failed: self.failure.is_some(),
             server_synced: server.is_some(),
@@ -121,6 +129,7 @@ impl User {
         let row = of_user(&self.signs(now));
         let subscription = self.subscription.as_ref();
         let since = match row.state {
+            "disabled" => self.origins.get("disabled").map_or(self.changed_at, |origin| origin.at),
             "no-subscription" => subscription.and_then(|one| one.expires_at).unwrap_or(self.created_at),
             "issued" => subscription.map_or(self.created_at, |one| one.issued_at),
             "sent" => self.server_synced_at.unwrap_or(self.changed_at),

@@ -28,6 +28,10 @@ pub struct UserChange {
     pub name: Option<String>,
     /// What to call the person.
     pub display_name: Option<String>,
+    /// Its e-mail; an empty text takes it away.
+    pub email: Option<String>,
+    /// Whether it is switched off.
+    pub disabled: Option<bool>,
     /// Where the keys come from that it has not of its own.
     pub group: Option<GroupPath>,
     /// Key sets of its own, in place of all that were there.
@@ -38,6 +42,7 @@ impl Engine {
     /// Makes a user, who has no subscription yet.
     pub async fn create_user(&self, new: &NewUser, actor: &str) -> Result<User> {
         check_names(&new.name, &new.display_name)?;
+        check_email(new.email.as_deref())?;
         check_keys(&new.keys)?;
         let event = NewEvent::new("user.created", actor, format!("User {:?} was made", new.name));
         Ok(self.db().add_user(new, event).await?)
@@ -76,11 +81,15 @@ impl Engine {
     ) -> Result<User> {
         let mut user = self.db().user(id).await?;
         user.revision = revision.unwrap_or(user.revision);
+        refuse_given(&user, &change)?;
         user.name = change.name.unwrap_or(user.name);
         user.display_name = change.display_name.unwrap_or(user.display_name);
+        user.email = change.email.or(user.email).filter(|email| !email.is_empty());
+        user.disabled = change.disabled.unwrap_or(user.disabled);
         user.group = change.group.unwrap_or(user.group);
         user.keys = change.keys.unwrap_or(user.keys);
         check_names(&user.name, &user.display_name)?;
+        check_email(user.email.as_deref())?;
         check_keys(&user.keys)?;
         let event = NewEvent::new("user.changed", actor, format!("User {:?} was changed", user.name));
         let user = self.db().update_user(&user, event).await?;
@@ -139,7 +148,7 @@ impl Engine {
     }
 
     /// Publishes what changed for the users of these devices.
-    pub(super) async fn publish_for_users(
+    pub(crate) async fn publish_for_users(
         &self,
         devices: impl IntoIterator<Item = Option<DeviceId>>,
         actor: &str,
@@ -151,6 +160,16 @@ impl Engine {
         self.publish_change(Publication::of(Scope::Devices(devices)), actor).await
     }
 
+    /// Publishes for these devices what a run changed for their users. Never by a run, in which it may be.
+    pub(crate) async fn publish_to(&self, mut devices: Vec<DeviceId>) -> Result<()> {
+        devices.sort_unstable();
+        devices.dedup();
+        if devices.is_empty() || !self.config().devices.publish_at_once {
+            return Ok(());
+        }
+        self.publish(Publication::of(Scope::Devices(devices))).await.map(drop)
+    }
+
     fn check_end(&self, code: &'static str, expires_at: Option<Timestamp>) -> Result<()> {
         match expires_at.filter(|at| *at <= self.clock().now()) {
             Some(at) => Err(Error::invalid(
@@ -160,6 +179,37 @@ impl Engine {
             None => Ok(()),
         }
     }
+}
+
+/// What a directory gives is changed there.
+fn refuse_given(user: &User, change: &UserChange) -> Result<()> {
+    let wanted = [
+        ("name", change.name.as_ref().is_some_and(|name| *name != user.name)),
+        ("display_name", change.display_name.as_ref().is_some_and(|name| *name != user.display_name)),
+        ("email", change.email.as_ref().is_some_and(|email| Some(email) != user.email.as_ref())),
+        ("disabled", change.disabled.is_some_and(|disabled| disabled != user.disabled)),
+        ("group", change.group.as_ref().is_some_and(|group| *group != user.group)),
+    ];
+    for (field, _) in wanted.into_iter().filter(|(_, changes)| *changes) {
+        if let Some(origin) = user.origins.get(field) {
+            let message = format!(
+                "{field} of user {:?} comes from the directory of sync {}: change it there, or unlink the user's entry",
+                user.name, origin.sync
+            );
+            return Err(Error::conflict("from-directory", message));
+        }
+    }
+    Ok(())
+}
+
+fn check_email(email: Option<&str>) -> Result<()> {
+    let Some(email) = email else { return Ok(()) };
+    check_label("user-email", email)?;
+    let has_both = email.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty());
+    if has_both {
+        return Ok(());
+    }
+    Err(Error::invalid("user-email", format!("{email:?} is no e-mail address: use name@domain")))
 }
 
 fn check_names(name: &str, display_name: &str) -> Result<()> {

@@ -6,9 +6,11 @@
 //!   between another attempt, held, and each of the ends
 //! * [`files`]: world `file-sync`, without any database, so that `plugin try` takes the same road
 //! * [`policies`]: world `device-policy`
+//! * [`directory`]: world `directory-sync`
 //! * [`sources`]: what a plugin sees of the stores that it may read
 //! * [`journal`]: what a run leaves behind while it works
 
+pub mod directory;
 pub mod files;
 pub mod journal;
 pub mod policies;
@@ -22,7 +24,7 @@ use syncline_domain::{
     failure::Retry,
     guard::{Excess, Size},
     log::LogLevel,
-    plugin::{DEVICE_POLICY, PluginState, PluginVersion},
+    plugin::{DEVICE_POLICY, DIRECTORY_SYNC, PluginState, PluginVersion},
     run::{Counts, Ending, Run, RunMode, RunState, TargetResult},
     sync::Sync,
 };
@@ -49,6 +51,8 @@ pub struct Outcome {
     pub sizes: Vec<Size>,
     /// Limits that it exceeds: the run is held.
     pub excesses: Vec<Excess>,
+    /// Why the run is held, where no limit says so.
+    pub held: Option<String>,
     /// What the plugin wants to know next time; `None` if it did not get to say.
     pub cursor: Option<Option<Vec<u8>>>,
     /// Why the attempt ended before its end.
@@ -158,6 +162,7 @@ async fn road(
     let outcome = match work.plugin.world.as_str() {
         "file-sync" => files::road(&work).await,
         DEVICE_POLICY => policies::road(&work).await,
+        DIRECTORY_SYNC => directory::road(&work).await,
         other => {
             Err(Failure::host("world", format!("this host cannot run plugins of world {other:?}")).into())
         }
@@ -272,9 +277,9 @@ impl Engine {
                 ending.failure = None;
             }
             (_, Some(failure)) => self.after_failure(claim, &failure, &mut ending),
-            (_, None) if !outcome.excesses.is_empty() => {
+            (_, None) if !outcome.excesses.is_empty() || outcome.held.is_some() => {
                 ending.state = RunState::Held;
-                ending.reason = Some(held_reason(&outcome.excesses));
+                ending.reason = Some(outcome.held.unwrap_or_else(|| held_reason(&outcome.excesses)));
                 ending.excesses = outcome.excesses;
             }
             // A preview wrote nothing, and a retry only what had failed: the cursor stands for a whole difference.

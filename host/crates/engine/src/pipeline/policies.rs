@@ -217,5 +217,15 @@ fn operation(change: &Change, state: OperationState) -> Result<Option<Operation>
     let path = RelPath::new(key.device.to_string()).map_err(Error::internal)?;
     let state = if failure.is_some() { OperationState::Failed } else { state };
     let target = key.application.clone();
-    Ok(Some(Operation { target, path, kind, size: *size, stage: 0, state, digest, failure }))
+    Ok(Some(Operation {
+        target,
+        path,
+        kind,
+        size: *size,
+        stage: 0,
+        state,
+        digest,
+        note: String::new(),
+        failure,
+    }))
 }

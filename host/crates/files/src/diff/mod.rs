@@ -247,6 +247,7 @@ impl TargetDiff {
             stage,
             state: OperationState::Planned,
             digest: None,
+            note: String::new(),
             failure: block.cloned(),
         }
     }

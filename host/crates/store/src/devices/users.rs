@@ -8,6 +8,7 @@ use syncline_domain::{
         GroupPath,
         user::{KeySets, Subscription, User},
     },
+    directory::import::key,
     event::NewEvent,
     ids::{DeviceId, UserId},
 };
@@ -23,7 +24,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, name, display_name, group_path, key_sets, subscription, issued_at, subscription_expires_at, device, \
+        "id, name, display_name, email, disabled, origins, group_path, key_sets, subscription, issued_at, subscription_expires_at, device, \
          activated_at, changed_at, server_synced_at, device_synced_at, failure, failed_at, created_at, revision"
     };
 }
@@ -35,6 +36,8 @@ pub struct NewUser {
     pub name: String,
     /// What to call the person.
     pub display_name: String,
+    /// Its e-mail.
+    pub email: Option<String>,
     /// The group whose keys it has.
     pub group: GroupPath,
     /// Key sets of its own.
@@ -50,6 +53,10 @@ pub struct UserFilter {
     pub device: Option<DeviceId>,
     /// With this name.
     pub name: Option<String>,
+    /// With this e-mail, in any case.
+    pub email: Option<String>,
+    /// Switched off, or not.
+    pub disabled: Option<bool>,
 }
 
 impl Db {
@@ -60,10 +67,12 @@ impl Db {
         groups::must_exist(&mut tx, &new.group).await?;
         let query =
             sql("INSERT INTO users (id, name, display_name, group_path, key_sets, changed_at, created_at,
-                revision)
-            VALUES ($1, $2, $3, $4, $5, $6, $6, 1)");
+                revision, name_key, email, email_key)
+            VALUES ($1, $2, $3, $4, $5, $6, $6, 1, $7, $8, $9)");
         let query = query.bind(id).bind(&new.name).bind(&new.display_name).bind(&new.group);
-        let inserted = query.bind_json(&new.keys).bind(now).execute(&mut tx).await;
+        let query = query.bind_json(&new.keys).bind(now).bind(key(&new.name));
+        let query = query.bind(new.email.as_ref()).bind(new.email.as_deref().map(key));
+        let inserted = query.execute(&mut tx).await;
         inserted.map_err(|error| error.or_exists("user", &new.name))?;
         let added = find(&mut tx, id).await?;
         tx.event(event);
@@ -76,7 +85,13 @@ impl Db {
         let mut query = sql(concat!("SELECT ", columns!(), " FROM users WHERE TRUE"))
             .push_some(" AND id > $?", page.position::<UserId>()?)
             .push_some(" AND device = $?", filter.device)
-            .push_some(" AND name = $?", filter.name.as_ref());
+            .push_some(" AND name = $?", filter.name.as_ref())
+            .push_some(" AND email_key = $?", filter.email.as_deref().map(key));
+        query = match filter.disabled {
+            None => query,
+            Some(true) => query.push(" AND disabled"),
+            Some(false) => query.push(" AND NOT disabled"),
+        };
         if let Some(group) = filter.group.as_ref().filter(|group| !group.is_root()) {
             query = query
                 .push_with(" AND (group_path = $?", group)
@@ -98,10 +113,13 @@ impl Db {
         let mut tx = self.begin().await?;
         groups::must_exist(&mut tx, &user.group).await?;
         let query = sql("UPDATE users SET name = $3, display_name = $4, group_path = $5, key_sets = $6,
-                changed_at = $7, revision = revision + 1
+                changed_at = $7, name_key = $8, email = $9, email_key = $10, disabled = $11, origins = $12,
+                revision = revision + 1
             WHERE id = $1 AND revision = $2");
         let query = query.bind(user.id).bind(user.revision).bind(&user.name).bind(&user.display_name);
-        let query = query.bind(&user.group).bind_json(&user.keys).bind(self.now());
+        let query = query.bind(&user.group).bind_json(&user.keys).bind(self.now()).bind(key(&user.name));
+        let query = query.bind(user.email.as_ref()).bind(user.email.as_deref().map(key));
+        let query = query.bind(user.disabled).bind_json(&user.origins);
         let changed = query.execute(&mut tx).await.map_err(|error| error.or_exists("user", &user.name))?;
         let stored = find(&mut tx, user.id).await?;
         if changed == 0 {
@@ -112,9 +130,17 @@ impl Db {
         Ok(stored)
     }
 
-    /// Removes a user with its activation codes.
+    /// Removes a user with its activation codes. An entry of a directory that it went by is ignored from now on, so that no run
+    /// makes it again; one that is gone there is forgotten.
     pub async fn remove_user(&self, id: UserId, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
+        for text in [
+            "DELETE FROM directory_entries WHERE user_id = $1 AND state = 'orphaned'",
+            "UPDATE directory_entries SET state = 'ignored', user_id = NULL, held = NULL, revision = revision + 1
+                WHERE user_id = $1",
+        ] {
+            sql(text).bind(id).execute(&mut tx).await?;
+        }
         if sql("DELETE FROM users WHERE id = $1").bind(id).execute(&mut tx).await? == 0 {
             return Err(Error::not_found("user", id));
         }
@@ -203,6 +229,9 @@ fn parse(row: &Row) -> Result<User> {
         id: row.parse("id")?,
         name: row.get("name")?,
         display_name: row.get("display_name")?,
+        email: row.get("email")?,
+        disabled: row.get("disabled")?,
+        origins: row.json("origins")?,
         group: row.parse("group_path")?,
         keys: row.json("key_sets")?,
         subscription,

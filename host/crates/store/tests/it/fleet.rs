@@ -30,6 +30,7 @@ async fn add_user(db: &Db, user: &str, path: &str) -> User {
     let new = NewUser {
         name: user.to_owned(),
         display_name: user.to_uppercase(),
+        email: None,
         group: group(path),
         keys: KeySets::new(),
     };

@@ -26,6 +26,7 @@ fn operation(number: usize) -> Operation {
         stage: 0,
         state,
         digest: Some(format!("blake3:{number:064x}")),
+        note: String::new(),
         failure: (state == OperationState::Failed).then(|| Failure::unavailable("io", "no")),
     }
 }

@@ -1,0 +1,186 @@
+//! Directory sources: registered, changed, tested, removed.
+
+use syncline_domain::{
+    Name,
+    directory::{DirectorySource, Security, SourceSpec},
+    event::NewEvent,
+    log::LogLevel,
+};
+
+use super::connect;
+pub use super::connect::{TestReport, TestStep};
+use crate::{Engine, Error, Result};
+
+/// Most servers of a source.
+const MOST_SERVERS: usize = 16;
+/// Most bases, and most servers to which referrals may be followed.
+const MOST_NAMES: usize = 64;
+/// Most bytes of a distinguished name.
+const MOST_BYTES: usize = 4_096;
+/// Most bytes of the certificates.
+const MOST_CERTIFICATES: usize = 256 << 10;
+
+impl Engine {
+    /// Registers a directory source. Its servers are not asked anything.
+    pub async fn create_directory_source(
+        &self,
+        name: &Name,
+        spec: &SourceSpec,
+        actor: &str,
+    ) -> Result<DirectorySource> {
+        self.check_source(spec).await?;
+        let message = format!("Directory source {name} was registered{}", warned(spec));
+        let event = NewEvent::new("directory-source.registered", actor, message).level(level(spec));
+        Ok(self.db().add_directory_source(name, spec, event).await?)
+    }
+
+    /// Changes a directory source. `revision` is the one that the caller read.
+    pub async fn change_directory_source(
+        &self,
+        name: &Name,
+        spec: SourceSpec,
+        revision: Option<i64>,
+        actor: &str,
+    ) -> Result<DirectorySource> {
+        self.check_source(&spec).await?;
+        let mut source = self.db().directory_source(name).await?;
+        source.revision = revision.unwrap_or(source.revision);
+        let message = format!("Directory source {name} was changed{}", warned(&spec));
+        let event = NewEvent::new("directory-source.changed", actor, message).level(level(&spec));
+        source.spec = spec;
+        Ok(self.db().update_directory_source(&source, event).await?)
+    }
+
+    /// Forgets a directory source. Refused while a sync reads it.
+    pub async fn remove_directory_source(&self, name: &Name, actor: &str) -> Result<()> {
+        let event =
+            NewEvent::new("directory-source.removed", actor, format!("Directory source {name} was removed"));
+        Ok(self.db().remove_directory_source(name, event).await?)
+    }
+
+    /// Tries each server of a directory source: name, route, certificate, credentials, base, rights.
+    pub async fn test_directory_source(&self, name: &Name, actor: &str) -> Result<TestReport> {
+        let source = self.db().directory_source(name).await?;
+        let password = self.password_of(&source.spec).await?;
+        let report = connect::test(&source.spec, password).await?;
+        let (level, how) = if report.ok { (LogLevel::Info, "well") } else { (LogLevel::Warn, "not well") };
+        let message = format!("Directory source {name} was tested: {how}");
+        self.tell(NewEvent::new("directory-source.tested", actor, message).level(level)).await?;
+        Ok(report)
+    }
+
+    async fn check_source(&self, spec: &SourceSpec) -> Result<()> {
+        check(spec).map_err(|message| Error::invalid("directory-source", message))?;
+        if let Some(secret) = &spec.secret
+            && !self.db().secrets().await?.iter().any(|one| one.name == *secret)
+        {
+            let message =
+                format!("there is no secret {secret:?}: set it first (its value never leaves the server)");
+            return Err(Error::invalid("directory-secret", message));
+        }
+        Ok(())
+    }
+}
+
+fn warned(spec: &SourceSpec) -> &'static str {
+    match spec.security {
+        Security::Plain if spec.bind_as.is_some() => ": its password crosses the network readable",
+        Security::Plain => ": what is read crosses the network readable",
+        Security::Ldaps | Security::Starttls => "",
+    }
+}
+
+fn level(spec: &SourceSpec) -> LogLevel {
+    if spec.security == Security::Plain { LogLevel::Warn } else { LogLevel::Info }
+}
+
+/// What is wrong with a source, in a sentence.
+fn check(spec: &SourceSpec) -> Result<(), String> {
+    if spec.servers.is_empty() || spec.servers.len() > MOST_SERVERS {
+        return Err(format!("{} servers: name 1 to {MOST_SERVERS}, each as host:port", spec.servers.len()));
+    }
+    spec.servers.iter().try_for_each(|server| check_server("server", server))?;
+    if spec.referrals.len() > MOST_NAMES || spec.bases.len() > MOST_NAMES {
+        return Err(format!("bases and referrals: name {MOST_NAMES} of each at most"));
+    }
+    spec.referrals.iter().try_for_each(|server| check_server("server of referrals", server))?;
+    for name in spec.bases.iter().chain(&spec.bind_as) {
+        if name.is_empty() || name.len() > MOST_BYTES || name.chars().any(char::is_control) {
+            let shown: String = name.chars().take(100).collect();
+            return Err(format!("{shown:?} is no distinguished name: use 1 to {MOST_BYTES} printable bytes"));
+        }
+    }
+    match (&spec.bind_as, &spec.secret) {
+        (Some(_), None) => {
+            return Err("bind_as goes with secret: name the secret that holds the password".to_owned());
+        }
+        (None, Some(_)) => return Err("secret goes with bind_as: say who to bind as".to_owned()),
+        _ => {}
+    }
+    if !(1..=120).contains(&spec.connect_timeout_s) {
+        return Err(format!("connect_timeout_s of {}: use 1 to 120", spec.connect_timeout_s));
+    }
+    match &spec.certificate_authorities {
+        Some(pem) if pem.len() > MOST_CERTIFICATES => {
+            Err(format!("certificate_authorities have {} bytes: use {MOST_CERTIFICATES} at most", pem.len()))
+        }
+        Some(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => {
+            Err("certificate_authorities hold no certificate: give them in PEM, each from BEGIN to END CERTIFICATE".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_server(what: &str, server: &str) -> Result<(), String> {
+    let shown: String = server.chars().take(100).collect();
+    let bad = |why: &str| {
+        Err(format!("{what} {shown:?}: {why}; give it as host:port, such as dc1.example.com:636"))
+    };
+    let Some((host, port)) = server.rsplit_once(':') else { return bad("it has no port") };
+    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return bad("its port is none");
+    }
+    let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let plain = name.is_none() && !host.contains(':');
+    let fits = |host: &str| {
+        !host.is_empty()
+            && host.len() <= 255
+            && host.chars().all(|c| c.is_ascii_graphic() && !"/?#@".contains(c))
+    };
+    match name {
+        Some(address) if address.parse::<std::net::Ipv6Addr>().is_ok() => Ok(()),
+        None if plain && fits(host) => Ok(()),
+        _ => bad("its host is none (IPv6 addresses stand in brackets)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(value: serde_json::Value) -> SourceSpec {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        let servers = |servers: &[&str]| serde_json::json!({ "servers": servers });
+        for good in ["dc1.example.com:636", "127.0.0.1:389", "[::1]:636"] {
+            check(&spec(servers(&[good]))).unwrap();
+        }
+        let bind = serde_json::json!({ "servers": ["a:1"], "bind_as": "cn=a" });
+        let pem = serde_json::json!({ "servers": ["a:1"], "certificate_authorities": "x" });
+        for (value, told) in [
+            (servers(&[]), "0 servers"),
+            (servers(&["dc1"]), "no port"),
+            (servers(&["dc1:0"]), "its port is none"),
+            (servers(&["::1:636"]), "brackets"),
+            (servers(&["ldap://a:636"]), "its host is none"),
+            (bind, "secret"),
+            (pem, "PEM"),
+        ] {
+            let error = check(&spec(value)).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+}
