@@ -20,6 +20,8 @@ const ADMIN: &str = "Administrator@LAB.EXAMPLE";
 const PASSWORD: &str = "Secret-Pass-1";
 const SERVE: &str = r#"
 set -e
+# Everything in here holds standard output under another number: it ends when all have ended.
+exec 9>&1 >"$T.log" 2>&1
 ip link set lo up
 hostname dc1
 samba-tool domain provision --targetdir="$T" --realm=LAB.EXAMPLE --domain=LAB --server-role=dc --adminpass="$P" \
@@ -42,14 +44,12 @@ impl Samba {
         let folder = std::env::temp_dir().join(format!("ldap-directory-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
-        let log = fs::File::create(folder.join("log")).unwrap();
         let process = Command::new("unshare")
             .args(["-m", "-n", "-u", "-p", "-f", "--kill-child", "bash", "-c", SERVE])
             .env("T", folder.join("dc"))
             .env("P", PASSWORD)
             .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut samba = Self { folder, process };
@@ -69,7 +69,7 @@ impl Samba {
             let ended = self.process.try_wait().unwrap();
             let late = begin.elapsed() > Duration::from_secs(180);
             if ended.is_some() || late {
-                let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                let log = fs::read_to_string(self.folder.join("dc.log")).unwrap_or_default();
                 panic!(
                     "samba does not answer (it needs root, and what scripts/setup.sh installs for tests): {log}"
                 );
@@ -130,6 +130,10 @@ impl Drop for Relay {
 impl Drop for Samba {
     fn drop(&mut self) {
         let _ = self.process.kill();
+        // Before the folder goes, all that writes to it must have ended.
+        if let Some(mut held) = self.process.stdout.take() {
+            let _ = held.read_to_end(&mut Vec::new());
+        }
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
