@@ -225,7 +225,9 @@ impl Lab {
     }
 
     async fn names(&self) -> Vec<String> {
-        self.users().await.into_iter().map(|user| user.name).collect()
+        let mut names: Vec<_> = self.users().await.into_iter().map(|user| user.name).collect();
+        names.sort();
+        names
     }
 
     async fn entry(&self, entry: &str) -> EntryRecord {
