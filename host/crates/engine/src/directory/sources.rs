@@ -117,10 +117,7 @@ fn check(spec: &SourceSpec) -> Result<(), String> {
         Some(pem) if pem.len() > MOST_CERTIFICATES => {
             Err(format!("certificate_authorities have {} bytes: use {MOST_CERTIFICATES} at most", pem.len()))
         }
-        Some(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => {
-            Err("certificate_authorities hold no certificate: give them in PEM, each from BEGIN to END CERTIFICATE".to_owned())
-        }
-        _ => Ok(()),
+        _ => connect::check(spec).map_err(|failure| failure.message),
     }
 }
 
