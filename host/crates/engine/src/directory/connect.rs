@@ -1,115 +1,79 @@
 //! The way to a directory: how a plugin is called that reads one, and how a source's servers are reached. All that the rest of
 //! the engine knows of either stands here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use async_trait::async_trait;
 use syncline_domain::{
     Failure, Name,
-    directory::{DirectoryKind, DirectorySource, SourceSpec},
-    ids::RunId,
-    plugin::{Capability, DIRECTORY_SYNC, SandboxLimits},
+    directory::{DirectoryKind, DirectorySource, Security, SourceSpec, TestReport},
 };
-use syncline_sandbox::{
-    DirectoryConnector, DirectorySink, LogSink, Plugin, ProgressSink, Sandbox, StopSignal,
-};
-use zeroize::Zeroizing;
+use syncline_ldap::{Directory, Password, Session};
+use syncline_sandbox::{BoundDirectory, DirectoryConnector, DirectorySession};
 
 use crate::{Engine, Error, Result};
 
-/// A directory source that a sync binds.
-pub(crate) struct BoundSource {
-    pub name: Name,
-    pub labels: Vec<(String, String)>,
-    pub connector: Arc<dyn DirectoryConnector>,
-}
+/// A source's servers, as a plugin reaches them.
+struct Connector(Directory);
 
-/// A call of a plugin that reads a directory.
-pub(crate) struct DirectoryCall {
-    pub plugin: Plugin,
-    pub run: RunId,
-    pub cursor: Option<Vec<u8>>,
-    pub settings: String,
-    pub allowed: Vec<Capability>,
-    pub limits: SandboxLimits,
-    pub sources: Vec<BoundSource>,
-    pub sink: Box<dyn DirectorySink>,
-    pub log: Arc<dyn LogSink>,
-    pub progress: Arc<dyn ProgressSink>,
-    pub stop: StopSignal,
-}
+#[async_trait]
+impl DirectoryConnector for Connector {
+    async fn connect(&self) -> Result<Box<dyn DirectorySession>, Failure> {
+        Ok(Box::new(Connection(self.0.connect().await?)))
+    }
 
-/// What a plugin said at its end.
-pub(crate) struct DirectoryAnswer {
-    pub cursor: Option<Vec<u8>>,
-    /// Why the host takes the read for one that is not whole.
-    pub incomplete: Option<String>,
-}
-
-impl DirectoryCall {
-    /// Calls the plugin.
-    pub async fn declare(self, _sandbox: &Sandbox) -> Result<DirectoryAnswer> {
-        Err(not_there().into())
+    async fn follow(&self, referral: &str) -> Result<Box<dyn DirectorySession>, Failure> {
+        Ok(Box::new(Connection(self.0.follow(referral).await?)))
     }
 }
 
-/// What a test of a directory source found, step by step and server by server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct TestReport {
-    /// Whether every server passed every step.
-    pub ok: bool,
-    /// In the order in which they were taken. A server's steps end with the first that it does not pass.
-    pub steps: Vec<TestStep>,
-}
+/// A connection that a plugin speaks on.
+struct Connection(Session);
 
-/// One step of a test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct TestStep {
-    /// `name`, `route`, `tls`, `credentials`, `base` or `rights`.
-    pub step: String,
-    /// The server, as it was registered.
-    pub server: String,
-    /// Whether it was passed.
-    pub ok: bool,
-    /// What was found, and what to do if it is wrong.
-    pub message: String,
-}
+#[async_trait]
+impl DirectorySession for Connection {
+    fn server(&self) -> &str {
+        self.0.server()
+    }
 
-/// Tries each server of a source.
-pub(crate) async fn test(_spec: &SourceSpec, _password: Option<Zeroizing<Vec<u8>>>) -> Result<TestReport> {
-    Err(not_there().into())
-}
+    async fn send(&mut self, messages: &[u8]) -> Result<(), Failure> {
+        self.0.send(messages).await
+    }
 
-fn connector(
-    _source: &DirectorySource,
-    _password: Option<Zeroizing<Vec<u8>>>,
-) -> Result<Arc<dyn DirectoryConnector>, Failure> {
-    Err(not_there())
-}
-
-fn not_there() -> Failure {
-    Failure::host(
-        "world",
-        format!("this host has no connections to directories: world {DIRECTORY_SYNC} cannot be run"),
-    )
+    async fn receive(&mut self, max_bytes: usize, wait: Duration) -> Result<Vec<u8>, Failure> {
+        self.0.receive(max_bytes, wait).await
+    }
 }
 
 impl Engine {
     /// The ways to these directory sources, with what a plugin is told of each.
-    pub(crate) async fn connectors(&self, names: &[Name]) -> Result<Vec<BoundSource>> {
+    pub(crate) async fn connectors(&self, names: &[Name]) -> Result<Vec<BoundDirectory>> {
         let mut bound = Vec::new();
         for name in names {
-            let source = self.db().directory_source(name).await?;
-            let password = self.password_of(&source.spec).await?;
-            let connector = connector(&source, password)?;
-            bound.push(BoundSource { name: source.name.clone(), labels: labels(&source.spec), connector });
+            let DirectorySource { name, spec, .. } = self.db().directory_source(name).await?;
+            let directory = self.directory(&spec).await?;
+            let connector = Arc::new(Connector(directory));
+            bound.push(BoundDirectory { labels: labels(&spec), name, connector });
         }
         Ok(bound)
     }
 
-    /// The password that a source binds with.
-    pub(crate) async fn password_of(&self, spec: &SourceSpec) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let Some(secret) = &spec.secret else { return Ok(None) };
+    /// Tries each server of a source.
+    pub(crate) async fn test_servers(&self, spec: &SourceSpec) -> Result<TestReport> {
+        Ok(self.directory(spec).await?.test(&spec.bases).await)
+    }
+
+    async fn directory(&self, spec: &SourceSpec) -> Result<Directory> {
+        let password = match &spec.secret {
+            None => None,
+            Some(secret) => Some(self.password(secret).await?),
+        };
+        let spec = spec.clone();
+        // Authorities of the system are read from their files.
+        crate::places::blocking(move || Directory::new(&spec, password)).await
+    }
+
+    async fn password(&self, secret: &Name) -> Result<Password> {
         let value = self.db().secret_value(secret).await.map_err(|error| match error {
             syncline_store::Error::NotFound { name, .. } => {
                 let message =
@@ -118,8 +82,15 @@ impl Engine {
             }
             other => other.into(),
         })?;
-        Ok(Some(value))
+        Ok(Password::new(value)?)
     }
+}
+
+/// What of a source makes no sense by itself. Its password and the authorities of the system are not looked at.
+pub(crate) fn check(spec: &SourceSpec) -> Result<(), Failure> {
+    let security = if spec.certificate_authorities.is_some() { spec.security } else { Security::Plain };
+    let alone = SourceSpec { bind_as: None, secret: None, security, ..spec.clone() };
+    Directory::new(&alone, None).map(drop)
 }
 
 /// What a plugin is told of a source.

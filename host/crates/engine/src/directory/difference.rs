@@ -43,6 +43,8 @@ pub(crate) struct Difference {
     /// Memberships that go with their group.
     pub with_group: u64,
     pub unchanged: u64,
+    /// Put, and as they are known.
+    pub same: Vec<EntryId>,
 }
 
 impl Difference {
@@ -59,6 +61,9 @@ impl Difference {
             writing.known(&ids).await?.into_iter().map(|one| (one.entry.clone(), one)).collect();
         // What is gone already is not gone again, and what was never here cannot go.
         gone.retain(|id| known.get(id).is_some_and(|one| !one.gone));
+        let is_same =
+            |put: &&PutEntry| known.get(&put.entry).is_some_and(|one| !one.gone && one.digest == put.digest);
+        let same = puts.iter().filter(is_same).map(|put| put.entry.clone()).collect();
         let puts = puts.into_iter().filter_map(|put| match known.get(&put.entry) {
             None => Some((put, PutKind::Added)),
             Some(one) if one.gone => Some((put, PutKind::Back)),
@@ -79,6 +84,7 @@ impl Difference {
             groupless: Vec::new(),
             with_group: 0,
             unchanged,
+            same,
         };
         difference.find_members(writing, std::mem::take(&mut declared.members)).await?;
         Ok(difference)

@@ -411,9 +411,10 @@ impl Work<'_> {
             since,
         };
         let rejected: Vec<_> = declared.rejected.values().chain(&declared.nameless).map(record).collect();
-        let settled =
-            difference.puts.iter().map(|(put, _)| put.entry.clone()).chain(difference.gone.iter().cloned());
-        let settled: Vec<_> = settled.collect();
+        let puts = difference.puts.iter().map(|(put, _)| &put.entry);
+        let mut settled: Vec<_> = puts.chain(&difference.gone).chain(&difference.same).cloned().collect();
+        let before = self.writing.rejections().await?.into_iter().filter_map(|one| one.entry);
+        settled.extend(before.filter(|entry| declared.is_taken_over(entry)));
         self.writing.put_rejections(&rejected, &settled, declared.complete).await?;
         for one in self.writing.rejections().await? {
             let id = one.entry.as_ref().map_or(one.name.as_str(), EntryId::as_str).to_owned();

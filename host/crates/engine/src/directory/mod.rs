@@ -14,3 +14,5 @@ pub(crate) mod people;
 pub(crate) mod placement;
 pub(crate) mod sink;
 pub mod sources;
+#[cfg(test)]
+mod tests;

@@ -151,6 +151,12 @@ impl Declared {
         unnamed
     }
 
+    /// Whether an entry that is known was named, and not rejected.
+    pub fn is_taken_over(&self, id: &EntryId) -> bool {
+        let named = self.known.as_ref().and_then(|known| known.get(id)).is_some_and(|known| known.named);
+        named && !self.rejected.contains_key(id)
+    }
+
     /// How many entries are as they are known, if that is known.
     pub fn unchanged(&self) -> u64 {
         let known = self.known.iter().flatten();

@@ -15,12 +15,12 @@ use syncline_domain::{
     run::{Phase, RunMode},
 };
 use syncline_files::Observer;
+use syncline_sandbox::{DirectorySyncAnswer, DirectorySyncCall};
 
 use super::{Outcome, Work, files};
 use crate::{
     Engine, Error, Result,
     directory::{
-        connect::{DirectoryAnswer, DirectoryCall},
         import::{self, Import, Imported},
         sink::{Declared, Load, SharedSink},
     },
@@ -47,7 +47,16 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     let sink = SharedSink::new(declared);
     let answer = declare(work, cursor, sink.clone()).await?;
     work.control.keep_going()?;
-    write(work, sink.take(), answer).await
+    let run = &work.claim.run;
+    let import = Import {
+        spec: work.sync.spec.directory.clone().unwrap_or_default(),
+        limits: work.sync.spec.limits,
+        mode: run.mode,
+        approved: run.approval.as_ref().map(|approval| approval.sizes.clone()),
+        incomplete: answer.incomplete,
+        cursor: answer.cursor,
+    };
+    write(work, sink.take(), import).await
 }
 
 /// Reads all that is known, within a call of the plugin, which waits for it.
@@ -60,12 +69,12 @@ fn reader(engine: &Engine, work: &Work<'_>) -> Load {
     })
 }
 
-async fn declare(work: &Work<'_>, cursor: Option<Vec<u8>>, sink: SharedSink) -> Result<DirectoryAnswer> {
+async fn declare(work: &Work<'_>, cursor: Option<Vec<u8>>, sink: SharedSink) -> Result<DirectorySyncAnswer> {
     let engine = work.engine;
     let spec = &work.sync.spec;
     let grants = work.plugin.grants.clone().unwrap_or_default();
-    let call = DirectoryCall {
-        plugin: engine.load_plugin(&work.plugin.digest).await?,
+    let plugin = engine.load_plugin(&work.plugin.digest).await?;
+    let call = DirectorySyncCall {
         run: work.claim.run.id,
         cursor,
         settings: settings::text(&work.plugin.manifest, &spec.settings)?,
@@ -77,21 +86,12 @@ async fn declare(work: &Work<'_>, cursor: Option<Vec<u8>>, sink: SharedSink) -> 
         progress: Arc::clone(&work.journal) as _,
         stop: work.control.signal(),
     };
-    call.declare(engine.sandbox()).await
+    Ok(engine.sandbox().declare_directory(&plugin, call).await?)
 }
 
 /// What was declared is compared, written and looked at again.
-pub(crate) async fn write(work: &Work<'_>, declared: Declared, answer: DirectoryAnswer) -> Result<Outcome> {
+async fn write(work: &Work<'_>, declared: Declared, import: Import) -> Result<Outcome> {
     work.journal.phase(Phase::Diff);
-    let run = &work.claim.run;
-    let import = Import {
-        spec: work.sync.spec.directory.clone().unwrap_or_default(),
-        limits: work.sync.spec.limits,
-        mode: run.mode,
-        approved: run.approval.as_ref().map(|approval| approval.sizes.clone()),
-        incomplete: answer.incomplete,
-        cursor: answer.cursor,
-    };
     // A task of its own: what the journal writes meanwhile waits for this transaction, and must not keep it waiting.
     let (db, claim, control) = (work.engine.db().clone(), work.claim.clone(), Arc::clone(&work.control));
     let mode = import.mode;

@@ -231,7 +231,8 @@ impl DirectoryWriting {
             let rows: HashMap<_, _> = batch.iter().flat_map(names).collect();
             let rows: Vec<_> = rows.iter().map(|(key, entry)| json!({ "k": key, "e": entry })).collect();
             let query = sql("UPDATE directory_memberships SET member = item.value ->> 'e' FROM {each}
-                WHERE sync = $2 AND member IS NULL AND key = item.value ->> 'k' RETURNING group_entry, member");
+                WHERE sync = $2 AND member IS NULL AND directory_memberships.key = item.value ->> 'k'
+                RETURNING group_entry, member");
             let rows = query.bind_json(&rows).bind(&self.sync).rows(&mut self.tx).await?;
             for row in &rows {
                 let row = row.of("directory_memberships", "group_entry");
