@@ -52,7 +52,7 @@ CREATE TABLE directory_entries (
     UNIQUE (sync, entry)
 );
 CREATE INDEX directory_entries_state ON directory_entries (state, id);
-CREATE INDEX directory_entries_waiting ON directory_entries (sync, id)
+CREATE INDEX directory_entries_waiting ON directory_entries (sync, entry)
     WHERE kind = 'person' AND state = 'unlinked' AND NOT by_hand;
 CREATE INDEX directory_entries_gone ON directory_entries (sync, gone_at) WHERE gone_at IS NOT NULL;
 CREATE INDEX directory_entries_held ON directory_entries (sync) WHERE held IS NOT NULL;

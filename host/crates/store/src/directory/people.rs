@@ -86,21 +86,21 @@ macro_rules! person_columns {
 }
 
 impl DirectoryWriting {
-    /// People whom nobody let go of by hand, and who are not linked: in the order in which they came, after `after`.
+    /// People whom nobody let go of by hand, and who are not linked: in the order of the directory's ids, after
+    /// `after`, so that a preview goes the same way.
     pub async fn waiting_people(
         &mut self,
         after: Option<&str>,
         limit: u32,
     ) -> Result<(Vec<KnownPerson>, Option<String>)> {
-        let query =
-            sql("SELECT id, entry, name, person, state, user_id, parent_key, held FROM directory_entries
+        let query = sql("SELECT entry, name, person, state, user_id, parent_key, held FROM directory_entries
             WHERE sync = $1 AND kind = 'person' AND state = 'unlinked' AND NOT by_hand AND gone_at IS NULL")
-            .bind(&self.sync)
-            .push_some(" AND id > $?", after)
-            .push_with(" ORDER BY id LIMIT $?", limit);
+        .bind(&self.sync)
+        .push_some(" AND entry > $?", after)
+        .push_with(" ORDER BY entry LIMIT $?", limit);
         let rows = query.rows(&mut self.tx).await?;
         let last =
-            rows.last().map(|row| row.of("directory_entries", "entry").get::<String>("id")).transpose()?;
+            rows.last().map(|row| row.of("directory_entries", "entry").get::<String>("entry")).transpose()?;
         Ok((rows.iter().map(parse).collect::<Result<_>>()?, last))
     }
 
