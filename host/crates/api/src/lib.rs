@@ -28,6 +28,7 @@ mod auth;
 mod collections;
 mod conditional;
 mod devices;
+mod directory;
 mod events;
 mod health;
 mod input;

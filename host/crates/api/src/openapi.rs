@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use crate::{
-    access, collections, devices, events, health, metrics, nodes, plugins, problem::Problem, runs, schedules,
-    stores, syncs,
+    access, collections, devices, directory, events, health, metrics, nodes, plugins, problem::Problem, runs,
+    schedules, stores, syncs,
 };
 
 #[derive(OpenApi)]
@@ -136,6 +136,22 @@ use crate::{
         devices::sync_server,
         devices::show_sync_operation,
         devices::list_synced_devices,
+        directory::create_directory_source,
+        directory::list_directory_sources,
+        directory::show_directory_source,
+        directory::change_directory_source,
+        directory::remove_directory_source,
+        directory::test_directory_source,
+        directory::import_directory_source,
+        directory::import_all_directories,
+        directory::list_directory_entries,
+        directory::show_directory_entry,
+        directory::link_directory_entry,
+        directory::unlink_directory_entry,
+        directory::ignore_directory_entry,
+        directory::unignore_directory_entry,
+        directory::delete_directory_entry,
+        directory::list_rejections,
         events::list_events,
         events::follow_events,
         access::create_token,
@@ -156,6 +172,7 @@ use crate::{
         (name = "runs", description = "Executions of syncs: previews, changes, what became of each"),
         (name = "schedules", description = "When syncs run by themselves"),
         (name = "devices", description = "Devices, what they should hold, and what became of it"),
+        (name = "directories", description = "People, groups, computers and units, and where they are read from"),
         (name = "events", description = "What happened, and who did it"),
         (name = "access", description = "Tokens and secrets"),
         (name = "server", description = "The server itself"),

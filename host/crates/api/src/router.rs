@@ -16,6 +16,7 @@ use crate::{
     access::*,
     collections::*,
     devices::*,
+    directory::*,
     events::*,
     health::*,
     linger,
@@ -63,7 +64,7 @@ pub fn metrics_router(engine: Engine, options: ApiOptions) -> Router {
 
 /// Who may call each is the first argument of its handler.
 pub(crate) fn routes() -> Routes {
-    of_devices(Routes::default())
+    of_directories(of_devices(Routes::default()))
         .get("/healthz", is_alive)
         .get("/readyz", is_ready)
         .get("/api/v1/openapi.json", openapi::show_document)
@@ -191,6 +192,26 @@ fn of_devices(routes: Routes) -> Routes {
         .get("/api/v1/tasks", list_tasks)
         .get("/api/v1/tasks/{id}", show_task)
         .get("/api/v1/tasks/{id}/devices", list_task_devices)
+}
+
+fn of_directories(routes: Routes) -> Routes {
+    routes
+        .post_once("/api/v1/directory-sources", create_directory_source)
+        .get("/api/v1/directory-sources", list_directory_sources)
+        .get("/api/v1/directory-sources/{name}", show_directory_source)
+        .put("/api/v1/directory-sources/{name}", change_directory_source)
+        .delete("/api/v1/directory-sources/{name}", remove_directory_source)
+        .post("/api/v1/directory-sources/{name}/test", test_directory_source)
+        .post_once("/api/v1/directory-sources/{name}/import", import_directory_source)
+        .post_once("/api/v1/directory-imports", import_all_directories)
+        .get("/api/v1/directory-entries", list_directory_entries)
+        .get("/api/v1/directory-entries/{id}", show_directory_entry)
+        .post("/api/v1/directory-entries/{id}/link", link_directory_entry)
+        .post("/api/v1/directory-entries/{id}/unlink", unlink_directory_entry)
+        .post("/api/v1/directory-entries/{id}/ignore", ignore_directory_entry)
+        .post("/api/v1/directory-entries/{id}/unignore", unignore_directory_entry)
+        .delete("/api/v1/directory-entries/{id}", delete_directory_entry)
+        .get("/api/v1/syncs/{name}/rejections", list_rejections)
 }
 
 /// Routes, and a list of them: a router of axum does not tell what is in it.

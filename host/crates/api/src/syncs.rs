@@ -20,10 +20,10 @@ use crate::{
     problem::{Problem, Result},
 };
 
-/// What a new sync is called.
+/// What something new is called.
 #[derive(Debug, Deserialize)]
 pub(crate) struct NewName {
-    name: Name,
+    pub name: Name,
 }
 
 impl Beside for NewName {
