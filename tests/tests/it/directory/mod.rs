@@ -2,6 +2,7 @@
 
 mod connect;
 mod framing;
+mod imports;
 mod misbehaving;
 mod report;
 mod samba;
