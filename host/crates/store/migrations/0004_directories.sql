@@ -25,6 +25,8 @@ CREATE TABLE directory_entries (
     entry TEXT NOT NULL,
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
+    -- The name as it is looked for: the engines' own lower() differ in what they know beyond ASCII.
+    name_folded TEXT NOT NULL,
     aliases TEXT NOT NULL,
     -- The unit that it sits in, and the key of that reference.
     parent TEXT,

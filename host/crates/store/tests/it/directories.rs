@@ -7,13 +7,13 @@ use std::{
 
 use serde_json::json;
 use syncline_domain::{
-    Failure, Name,
+    Failure,
     device::{GroupPath, user::KeySets},
     directory::{
         Attribute, Becomes, EntryId, EntryKind, EntryRecord, Given, ImportSpec, LinkState, Origin, Person,
         Reference, RejectionRecord, SourceSpec, Value,
     },
-    ids::{DirectoryEntryId, RunId, UserId},
+    ids::{DeviceId, DirectoryEntryId, RunId, UserId},
     run::{Ending, RunState},
     sync::Sync,
 };
@@ -322,7 +322,6 @@ both_engines! {
 
     async fn what_is_not_committed_was_a_preview(lab: Lab) {
         let db = with_directory(&lab).await;
-        let last = db.last_event().await.unwrap();
         {
             let (_, mut preview) = writing(&lab, &db).await;
             preview.put_entries(&people(["ada"])).await.unwrap();
@@ -331,7 +330,6 @@ both_engines! {
         }
         assert_eq!(all(&db).await, []);
         assert_eq!(db.users(&UserFilter::default(), &Page::default()).await.unwrap().items, []);
-        assert!(db.last_event().await.unwrap() > last, "the run itself began");
     }
 
     async fn a_cursor_is_committed_with_what_it_stands_for(lab: Lab) {
@@ -359,7 +357,7 @@ both_engines! {
         let mut late = db.write_directory(&claim).await.unwrap();
         late.put_entries(&people(["ada"])).await.unwrap();
         late.add_users(&[(id("ada"), user(&lab, "ada"))]).await.unwrap();
-        let fenced = late.commit(Some(Some(b"cursor")), vec![event("directory.imported")]).await.unwrap_err();
+        let fenced = late.commit(Some(Some(b"cursor".as_slice())), vec![event("directory.imported")]).await.unwrap_err();
         assert!(matches!(fenced, Error::Fenced { run } if run == claim.run.id), "{fenced}");
         assert_eq!(all(&db).await, []);
         assert_eq!(db.users(&UserFilter::default(), &Page::default()).await.unwrap().items, []);
@@ -489,9 +487,7 @@ both_engines! {
     async fn who_is_gone_comes_back_or_is_forgotten(lab: Lab) {
         let db = with_directory(&lab).await;
         import(&lab, &db, &["ada", "bob", "eve"], &["ada", "bob"]).await;
-        let gone_at = lab.now() + Duration::from_millis(1);
         let mut run = writing(&lab, &db).await;
-        assert_eq!(lab.now(), gone_at);
         run.1.set_held(&[(id("ada"), Some("a collision".to_owned()))]).await.unwrap();
         run.1.set_state(&ids(["ada", "bob"]), LinkState::Orphaned).await.unwrap();
         run.1.forget(&ids(["eve"])).await.unwrap();
@@ -568,7 +564,7 @@ both_engines! {
         run.1.set_state(&ids(["gone"]), LinkState::Orphaned).await.unwrap();
         let mut computers = run.1.computers().await.unwrap();
         computers.sort();
-        let there = ["host-1", "twin", "waiting"].map(|name| (id(name), name.to_owned(), None));
+        let there = ["host-1", "twin", "waiting"].map(|name| (id(name), name.to_owned(), None::<DeviceId>));
         assert_eq!(computers, there);
         let names: Vec<_> = computers.into_iter().map(|(_, name, _)| name).collect();
         let devices = run.1.devices_named(&names).await.unwrap();
@@ -824,8 +820,11 @@ both_engines! {
         let ada = db.decide_directory_entry(&ada, ignored, true, &remove, event("x")).await.unwrap().unwrap();
         assert_eq!((ada.state, ada.user), (LinkState::Ignored, None));
         assert!(matches!(db.user(new.user).await.unwrap_err(), Error::NotFound { what: "user", .. }));
-        let nothing = db.decide_directory_entry(&ada, Becomes::Forgotten, true, &UserWrite::Nothing, event("x"));
-        assert_eq!(nothing.await.unwrap(), None);
+        let forgotten = db
+            .decide_directory_entry(&ada, Becomes::Forgotten, true, &UserWrite::Nothing, event("x"))
+            .await
+            .unwrap();
+        assert_eq!(forgotten, None);
         let gone = db.decide_directory_entry(&ada, unlinked, true, &UserWrite::Nothing, event("x")).await;
         assert!(matches!(gone.unwrap_err(), Error::NotFound { what: "directory entry", .. }));
         let decided = db.events_after(before, 100).await.unwrap();
