@@ -1002,6 +1002,7 @@ both_engines! {
         assert_eq!(db.directory_rejections(&name("d")).await.unwrap(), []);
         let user = db.user(users[0].user).await.unwrap();
         assert_eq!((user.name.as_str(), user.disabled), ("ada", false));
+        assert!(user.origins.is_empty(), "nothing of it is the directory's to change any more");
 
         // Another of that name starts from nothing.
         db.add_sync(&directory_sync(&lab, "d"), event("sync.added")).await.unwrap();
