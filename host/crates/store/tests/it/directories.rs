@@ -719,7 +719,7 @@ both_engines! {
         let ours = Holder::User(ours.id, "ÄDA".to_owned());
         let of_d = |entry: &str, called: &str| Holder::Entry(name("d"), id(entry), called.to_owned());
         assert_eq!(taken.names.len(), 2);
-        assert_eq!(taken.names["äda"], [ours.clone()]);
+        assert_eq!(taken.names["äda"], std::slice::from_ref(&ours));
         assert_eq!(taken.names["bob"], [of_d("bob", "Bob")]);
         assert_eq!(taken.emails.len(), 2);
         assert_eq!(taken.emails["ada@x.org"], [ours, of_d("ada", "Ada")]);
