@@ -6,6 +6,7 @@ use serde::Deserialize;
 use syncline_domain::{
     Name,
     access::Role,
+    directory::import::MAX_DELETE_PERCENT,
     guard::GuardLimits,
     sync::{Sync, SyncSpec},
 };
@@ -49,11 +50,25 @@ impl Shown for SyncShown {
 }
 
 /// Held runs are for administrators to approve: below them nobody can have looser limits instead.
-fn may_limit(caller: &Caller, wanted: &GuardLimits, at_most: &GuardLimits, as_what: &str) -> Result<()> {
+async fn may_limit(
+    caller: &Caller,
+    engine: &Engine,
+    wanted: &SyncSpec,
+    present: Option<&SyncSpec>,
+) -> Result<()> {
     if caller.role >= Role::Admin {
         return Ok(());
     }
-    let Some(limit) = wanted.loosens(at_most) else { return Ok(()) };
+    let of_directory = engine.reads_directories(wanted).await?;
+    let unset_percent = if of_directory { MAX_DELETE_PERCENT } else { GuardLimits::MAX_DELETE_PERCENT };
+    let default = GuardLimits::default();
+    let set = present.map(|spec| (&spec.limits, "the limit that is set"));
+    // What was set for files says nothing of a directory, and the other way round.
+    let same_kind = present.is_some_and(|spec| spec.directory.is_some() == of_directory);
+    let mut bounds = set.into_iter().chain((!same_kind).then_some((&default, "the default")));
+    let loosened =
+        bounds.find_map(|(than, as_what)| Some((wanted.limits.loosens(than, unset_percent)?, as_what)));
+    let Some((limit, as_what)) = loosened else { return Ok(()) };
     let detail = format!(
         "{limit} would let pass more than {as_what}: that needs the role admin, as approving held runs does; leave it as it \
          is, or ask an administrator"
@@ -76,7 +91,7 @@ pub(crate) async fn create_sync(
     Params(NoParams {}): Params<NoParams>,
     Json(new): Json<With<NewName, SyncSpec>>,
 ) -> Result<Response> {
-    may_limit(&caller.0, &new.rest.limits, &GuardLimits::default(), "the default")?;
+    may_limit(&caller.0, &engine, &new.rest, None).await?;
     let sync = engine.create_sync(new.beside.name, new.rest, caller.actor()).await?;
     let location = format!("/api/v1/syncs/{}", sync.name);
     Ok(created(&location, Tagged { revision: sync.revision, body: sync }))
@@ -147,7 +162,7 @@ pub(crate) async fn change_sync(
 ) -> Result<Tagged<Sync>> {
     let present = engine.db().sync(&name).await?;
     let mut revision = known.revision("sync", &name, present.revision)?;
-    may_limit(&caller.0, &edited.spec.limits, &present.spec.limits, "the limit that is set")?;
+    may_limit(&caller.0, &engine, &edited.spec, Some(&present.spec)).await?;
     if caller.0.role < Role::Admin {
         // Limits that were tightened since are not loosened by what was compared with those before.
         revision = Some(present.revision);

@@ -35,11 +35,11 @@ impl GuardLimits {
     pub const FEW: u64 = 20;
 
     /// The first of these limits that lets more pass than `than` does, by its name. None: whatever passes here, passes
-    /// there too.
-    pub fn loosens(&self, than: &Self) -> Option<&'static str> {
+    /// there too. `unset_percent` is the percentage of removals where none is set, as in [`check_with`].
+    pub fn loosens(&self, than: &Self, unset_percent: u8) -> Option<&'static str> {
         let all = [
             ("max_deletes", self.most_deletes() > than.most_deletes()),
-            ("max_delete_percent", self.loosens_delete_percent(than)),
+            ("max_delete_percent", self.loosens_delete_percent(than, unset_percent)),
             ("max_changes", is_more(self.max_changes, than.max_changes)),
             ("max_change_percent", is_more(self.max_change_percent, than.max_change_percent)),
         ];
@@ -47,11 +47,11 @@ impl GuardLimits {
     }
 
     /// A percentage that was set holds even a few removals; the default does not, and is looser than any but 100.
-    fn loosens_delete_percent(&self, than: &Self) -> bool {
+    fn loosens_delete_percent(&self, than: &Self, unset_percent: u8) -> bool {
         match (self.max_delete_percent, than.max_delete_percent) {
             (_, Some(100)) | (None, None) => false,
             (Some(percent), Some(most)) => percent > most,
-            (Some(percent), None) => percent > Self::MAX_DELETE_PERCENT,
+            (Some(percent), None) => percent > unset_percent,
             (None, Some(_)) => true,
         }
     }
@@ -221,7 +221,13 @@ mod tests {
             (default, changes(7), Some("max_changes")),
             (change_percent(8), change_percent(7), Some("max_change_percent")),
         ] {
-            assert_eq!(limits.loosens(&than), named, "{limits:?} {than:?}");
+            let loosens = limits.loosens(&than, GuardLimits::MAX_DELETE_PERCENT);
+            assert_eq!(loosens, named, "{limits:?} {than:?}");
+        }
+        // Of a directory less goes unasked.
+        for (most, named) in [(20, None), (21, Some("max_delete_percent")), (25, Some("max_delete_percent"))]
+        {
+            assert_eq!(percent(most).loosens(&default, 20), named, "{most}");
         }
     }
 
@@ -251,12 +257,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_passes_limits_that_are_no_looser_passes_the_others_too(
-            limits in any_limits(), than in any_limits(), sizes in proptest::collection::vec(any_size(), 1..20),
+            limits in any_limits(), than in any_limits(), unset in 0u8..=100,
+            sizes in proptest::collection::vec(any_size(), 1..20),
         ) {
-            if limits.loosens(&than).is_none() && check(&limits, &sizes).is_empty() {
-                prop_assert!(check(&than, &sizes).is_empty());
+            if limits.loosens(&than, unset).is_none() && check_with(&limits, unset, &sizes).is_empty() {
+                prop_assert!(check_with(&than, unset, &sizes).is_empty());
             }
-            prop_assert_eq!(limits.loosens(&limits), None);
+            prop_assert_eq!(limits.loosens(&limits, unset), None);
         }
 
         #[test]

@@ -5,7 +5,7 @@ use syncline_domain::{
     event::NewEvent,
     ids::NodeId,
     place::{Collection, StoreRecord},
-    plugin::{DEVICE_POLICY, DIRECTORY_SYNC, FILE_SYNC},
+    plugin::{DEVICE_POLICY, DIRECTORY_SYNC, FILE_SYNC, PluginVersion},
     sync::{Sync, SyncSpec},
 };
 
@@ -157,12 +157,7 @@ impl Engine {
         if let Some(percent) = percents.into_iter().flatten().find(|percent| *percent > 100) {
             return Err(Error::invalid("sync-limits", format!("a limit of {percent} percent: use 0 to 100")));
         }
-        let plugin = self.plugin(&spec.plugin).await.map_err(|error| match error {
-            Error::NotFound { name, .. } => {
-                Error::invalid("sync-plugin", format!("there is no plugin {name:?}: install it first"))
-            }
-            other => other,
-        })?;
+        let plugin = self.plugin_of(&spec).await?;
         if plugin.world == DIRECTORY_SYNC {
             self.check_directory(&mut spec).await?;
             settings::check(&plugin, &spec.settings)?;
@@ -199,6 +194,20 @@ impl Engine {
         settings::check(&plugin, &spec.settings)?;
         self.bindings(&spec).await?.bound_to()?;
         Ok(spec)
+    }
+
+    async fn plugin_of(&self, spec: &SyncSpec) -> Result<PluginVersion> {
+        self.plugin(&spec.plugin).await.map_err(|error| match error {
+            Error::NotFound { name, .. } => {
+                Error::invalid("sync-plugin", format!("there is no plugin {name:?}: install it first"))
+            }
+            other => other,
+        })
+    }
+
+    /// Whether such a sync would read directories, by its plugin: what was not checked yet may leave `directory` out.
+    pub async fn reads_directories(&self, spec: &SyncSpec) -> Result<bool> {
+        Ok(self.plugin_of(spec).await?.world == DIRECTORY_SYNC)
     }
 
     /// A sync that reads directories says always what becomes of what is read: by that it is known for one.

@@ -7,8 +7,9 @@ ALTER TABLE users ADD COLUMN origins TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE users ADD COLUMN name_key TEXT NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN email_key TEXT;
 UPDATE users SET name_key = lower(name);
-CREATE INDEX users_name_key ON users (name_key);
-CREATE INDEX users_email_key ON users (email_key) WHERE email_key IS NOT NULL;
+-- Named after what is looked for: PostgreSQL calls the index of a unique column users_name_key by itself.
+CREATE INDEX users_by_name ON users (name_key);
+CREATE INDEX users_by_email ON users (email_key) WHERE email_key IS NOT NULL;
 
 CREATE TABLE directory_sources (
     name TEXT PRIMARY KEY,
@@ -25,6 +26,8 @@ CREATE TABLE directory_entries (
     entry TEXT NOT NULL,
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
+    -- The name as it is looked for: the engines' own lower() differ in what they know beyond ASCII.
+    name_folded TEXT NOT NULL,
     aliases TEXT NOT NULL,
     -- The unit that it sits in, and the key of that reference.
     parent TEXT,

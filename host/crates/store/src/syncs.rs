@@ -74,7 +74,8 @@ impl Db {
         Ok(stored)
     }
 
-    /// Removes a sync with its cursor; its runs stay in the history. [`Error::InUse`] if it has schedules or a run of it
+    /// Removes a sync with its cursor and what it read of directories; its runs stay in the history, and users that went by
+    /// its entries are let go. [`Error::InUse`] if it has schedules or a run of it
     /// has not ended.
     pub async fn remove_sync(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
@@ -88,6 +89,7 @@ impl Db {
         if !by.is_empty() {
             return Err(Error::InUse { what: "sync", name: name.to_string(), by });
         }
+        directory::links::let_users_go(&mut tx, name, self.now()).await?;
         sql("DELETE FROM syncs WHERE name = $1").bind(name).execute(&mut tx).await?;
         tx.event(event);
         tx.commit().await?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Server, request},
-    setup::nightly,
+    setup::{nightly, package_of},
 };
 
 /// Every (method, path, word for the least role) that the document has.
@@ -107,6 +107,35 @@ async fn who_cannot_approve_held_runs_cannot_loosen_limits_instead() {
     as_operator("PUT", path, with(json!({ "max_deletes": 9_000 }))).await.problem(403, "role");
     as_operator("PUT", path, with(json!({ "max_deletes": 3, "max_changes": 10 }))).await.is(200);
     as_operator("PUT", path, with(json!({ "max_deletes": 4, "max_changes": 10 }))).await.problem(403, "role");
+}
+
+#[tokio::test]
+async fn a_directory_has_a_default_of_its_own_that_operators_cannot_loosen() {
+    let server = Server::start().await.with_sync().await;
+    server.upload(package_of("directory-sync", "people", "1.0.0", json!([]))).await.is(201);
+    let source = json!({ "name": "corp", "servers": ["ldap.example.com:636"] });
+    server.post("/api/v1/directory-sources", source).await.is(201);
+    let as_operator =
+        async |method, path, body| server.send(request(method, path, &server.operator, Some(body))).await;
+    let with = |percent: u8| json!({ "plugin": "people", "sources": ["corp"], "limits": { "max_delete_percent": percent } });
+    let named = |percent: u8| {
+        let mut sync = with(percent);
+        sync["name"] = json!("staff");
+        sync
+    };
+    // For files it is 25. That this one reads a directory is told by its plugin alone.
+    let detail = as_operator("POST", "/api/v1/syncs", named(21)).await.problem(403, "role");
+    assert!(detail.contains("max_delete_percent would let pass more than the default"), "{detail}");
+    as_operator("POST", "/api/v1/syncs", named(20)).await.is(201);
+    as_operator("PUT", "/api/v1/syncs/staff", with(21)).await.problem(403, "role");
+
+    // Nor by way of a sync of files.
+    let mut files = nightly();
+    files.as_object_mut().unwrap().remove("name");
+    files["limits"] = json!({ "max_delete_percent": 25 });
+    as_operator("PUT", "/api/v1/syncs/nightly", files).await.is(200);
+    let detail = as_operator("PUT", "/api/v1/syncs/nightly", with(25)).await.problem(403, "role");
+    assert!(detail.contains("more than the default"), "{detail}");
 }
 
 #[tokio::test]

@@ -11,15 +11,21 @@ use crate::harness::{Answer, Server};
 
 /// A package that is accepted; its code traps at once.
 pub fn package(name: &str, version: &str, wants: Value) -> Vec<u8> {
+    package_of("file-sync", name, version, wants)
+}
+
+/// The same, of another world.
+pub fn package_of(world: &str, name: &str, version: &str, wants: Value) -> Vec<u8> {
+    let of = world;
     let mut resolve = Resolve::default();
     let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../wit");
     let (contract, _) = resolve.push_dir(wit).unwrap();
-    let world = resolve.select_world(&[contract], Some("file-sync")).unwrap();
+    let world = resolve.select_world(&[contract], Some(of)).unwrap();
     let mut module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let mut component = ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
     let manifest = json!({
-        "name": name, "version": version, "world": "file-sync", "contract": "0.1.0", "wants": wants,
+        "name": name, "version": version, "world": of, "contract": "0.1.0", "wants": wants,
         "settings_schema": {
             "type": "object", "properties": { "depth": { "type": "integer" } }, "additionalProperties": false,
         },

@@ -126,9 +126,9 @@ fn matching(query: Query, filter: &EntryFilter) -> Query {
     };
     if let Some(text) = &filter.text {
         let escaped = |text: &str| text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
-        let (ascii, folded) = (escaped(&text.to_ascii_lowercase()), escaped(&text.to_lowercase()));
+        let folded = escaped(&text.to_lowercase());
         query = query
-            .push_with(" AND (lower(name) LIKE $? ESCAPE '!'", format!("%{ascii}%"))
+            .push_with(" AND (name_folded LIKE $? ESCAPE '!'", format!("%{folded}%"))
             .push_with(" OR name_key LIKE $? ESCAPE '!'", format!("%{folded}%"))
             .push_with(" OR email_key LIKE $? ESCAPE '!'", format!("%{folded}%"))
             .push_with(" OR entry = $?)", text);

@@ -2,17 +2,23 @@
 
 use serde_json::json;
 use syncline_domain::{
+    Name,
     directory::{Becomes, EntryRecord, LinkState, import::key},
     event::NewEvent,
     ids::{DirectoryEntryId, UserId},
 };
 
-use super::{entries, people::DirectoryUser};
+use super::{
+    BATCH,
+    entries::{self, each},
+    people::DirectoryUser,
+};
 use crate::{
     db::{Db, Tx},
     devices::groups,
-    dialect::sql,
+    dialect::{Session, sql},
     error::{Error, Result},
+    row::Row,
 };
 
 /// What becomes of the user of an entry.
@@ -66,6 +72,22 @@ impl Db {
         tx.commit().await?;
         Ok(stored)
     }
+}
+
+/// Users that go by entries of this sync are nobody's but ours from now on, and stay as they are.
+pub(crate) async fn let_users_go(session: &mut Session, sync: &Name, now: jiff::Timestamp) -> Result<()> {
+    // Entries before users, as everybody does, so that no two wait for each other.
+    let query = sql("SELECT id, user_id FROM directory_entries
+        WHERE sync = $1 AND user_id IS NOT NULL ORDER BY id {for update}");
+    let rows = query.bind(sync).rows(session).await?;
+    let user = |row: &Row| row.of("directory_entries", "id").get::<String>("user_id");
+    let users = rows.iter().map(user).collect::<Result<Vec<_>>>()?;
+    for batch in users.chunks(BATCH) {
+        let query = sql("UPDATE users SET origins = '{}', changed_at = $2, revision = revision + 1
+            WHERE id IN (SELECT item.value ->> 'e' FROM {each})");
+        query.bind_json(&each(batch)).bind(now).execute(session).await?;
+    }
+    Ok(())
 }
 
 async fn write_entry(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use syncline_domain::{
     Name,
-    directory::{EntryId, EntryKind, LinkState, Reference, RejectionRecord},
+    directory::{EntryId, EntryKind, LinkState, Reference, RejectionRecord, import::key},
     ids::{DeviceId, UserId},
 };
 
@@ -234,9 +234,9 @@ impl DirectoryWriting {
     pub async fn named(&mut self, kind: EntryKind, text: &str) -> Result<BTreeSet<EntryId>> {
         let lower = text.to_lowercase();
         let query = sql("SELECT entry FROM directory_entries
-            WHERE sync = $1 AND kind = $2 AND gone_at IS NULL AND (entry = $3 OR lower(name) = $4 OR name = $3 OR entry IN
+            WHERE sync = $1 AND kind = $2 AND gone_at IS NULL AND (entry = $3 OR name_folded = $4 OR entry IN
                 (SELECT entry FROM directory_aliases WHERE sync = $1 AND key IN ($5, $6)))");
-        let query = query.bind(&self.sync).bind(kind.as_str()).bind(text).bind(&lower);
+        let query = query.bind(&self.sync).bind(kind.as_str()).bind(text).bind(key(text));
         let query = query.bind(key_of("a:", text)).bind(key_of("a:", &lower));
         let rows = query.rows(&mut self.tx).await?;
         rows.iter().map(|row| row.of("directory_entries", "entry").parse("entry")).collect()

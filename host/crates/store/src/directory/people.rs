@@ -194,7 +194,8 @@ impl DirectoryWriting {
                 FROM {each} WHERE TRUE");
             query.bind_json(&rows).bind(self.now).execute(&mut self.tx).await?;
             let query = sql(
-                "UPDATE directory_entries SET state = 'linked', user_id = item.value ->> 'id', held = NULL
+                "UPDATE directory_entries SET state = 'linked', user_id = item.value ->> 'id', held = NULL,
+                    revision = revision + 1
                 FROM {each}
                 WHERE sync = $2 AND entry = item.value ->> 'entry' AND state = 'unlinked'",
             );

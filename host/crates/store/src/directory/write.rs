@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use syncline_domain::{
     Name,
-    directory::{EntryId, EntryKind, ImportSpec, LinkState, Person, Reference, RejectionRecord},
+    directory::{EntryId, EntryKind, ImportSpec, LinkState, Person, Reference, RejectionRecord, import::key},
     event::NewEvent,
     ids::{DeviceId, DirectoryEntryId},
 };
@@ -77,17 +77,17 @@ impl DirectoryWriting {
     pub async fn put_entries(&mut self, entries: &[PutEntry]) -> Result<()> {
         for batch in entries.chunks(BATCH) {
             let rows = batch.iter().map(|entry| self.row(entry)).collect::<Result<Vec<_>>>()?;
-            let query = sql("INSERT INTO directory_entries (id, sync, entry, kind, name, aliases, parent, parent_key,
+            let query = sql("INSERT INTO directory_entries (id, sync, entry, kind, name, name_folded, aliases, parent, parent_key,
                     enabled, attributes, digest, person, name_key, email_key, state, created_at, changed_at, revision)
                 SELECT item.value ->> 'id', CAST($2 AS TEXT), item.value ->> 'entry', item.value ->> 'kind',
-                    item.value ->> 'name', item.value ->> 'aliases', item.value ->> 'parent',
-                    item.value ->> 'parent_key', CAST(item.value ->> 'enabled' AS BOOLEAN),
+                    item.value ->> 'name', item.value ->> 'name_folded', item.value ->> 'aliases',
+                    item.value ->> 'parent', item.value ->> 'parent_key', CAST(item.value ->> 'enabled' AS BOOLEAN),
                     item.value ->> 'attributes', item.value ->> 'digest', item.value ->> 'person',
                     item.value ->> 'name_key', item.value ->> 'email_key', 'unlinked', CAST($3 AS BIGINT),
                     CAST($3 AS BIGINT), 1
                 FROM {each} WHERE TRUE
                 ON CONFLICT (sync, entry) DO UPDATE SET kind = excluded.kind, name = excluded.name,
-                    aliases = excluded.aliases, parent = excluded.parent, parent_key = excluded.parent_key,
+                    name_folded = excluded.name_folded, aliases = excluded.aliases, parent = excluded.parent, parent_key = excluded.parent_key,
                     enabled = excluded.enabled, attributes = excluded.attributes, digest = excluded.digest,
                     person = excluded.person, name_key = excluded.name_key, email_key = excluded.email_key,
                     changed_at = excluded.changed_at, gone_at = NULL, revision = directory_entries.revision + 1");
@@ -105,6 +105,7 @@ impl DirectoryWriting {
             "entry": entry.entry,
             "kind": entry.kind,
             "name": entry.name,
+            "name_folded": key(&entry.name),
             "aliases": serde_json::to_string(&entry.aliases).map_err(Error::encode)?,
             "parent": entry.parent.as_ref().map(text).transpose()?,
             "parent_key": entry.parent.as_ref().map(reference_key),
@@ -257,8 +258,10 @@ impl DirectoryWriting {
     pub async fn set_held(&mut self, held: &[(EntryId, Option<String>)]) -> Result<()> {
         for batch in held.chunks(BATCH) {
             let rows: Vec<_> = batch.iter().map(|(entry, why)| json!({ "e": entry, "w": why })).collect();
-            let query = sql("UPDATE directory_entries SET held = item.value ->> 'w' FROM {each}
-                WHERE sync = $2 AND entry = item.value ->> 'e'");
+            let query = sql(
+                "UPDATE directory_entries SET held = item.value ->> 'w', revision = revision + 1 FROM {each}
+                WHERE sync = $2 AND entry = item.value ->> 'e'",
+            );
             query.bind_json(&rows).bind(&self.sync).execute(&mut self.tx).await?;
         }
         Ok(())
@@ -269,7 +272,7 @@ impl DirectoryWriting {
         for batch in matched.chunks(BATCH) {
             let rows: Vec<_> =
                 batch.iter().map(|(entry, device)| json!({ "e": entry, "d": device })).collect();
-            let query = sql("UPDATE directory_entries SET device = item.value ->> 'd' FROM {each}
+            let query = sql("UPDATE directory_entries SET device = item.value ->> 'd', revision = revision + 1 FROM {each}
                 WHERE sync = $2 AND entry = item.value ->> 'e'");
             query.bind_json(&rows).bind(&self.sync).execute(&mut self.tx).await?;
         }

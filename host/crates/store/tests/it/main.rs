@@ -13,6 +13,7 @@ mod crash;
 mod decisions;
 mod deliveries;
 mod devices;
+mod directories;
 mod events;
 mod fleet;
 mod history;

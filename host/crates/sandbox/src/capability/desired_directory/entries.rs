@@ -58,7 +58,9 @@ pub(super) fn entry(entry: types::Entry) -> Result<Entry, Failure> {
     }
     let parent = entry.parent.map(reference).transpose().map_err(broken)?;
     let attributes = entry.attributes.into_iter().map(attribute).collect::<Result<_, _>>().map_err(broken)?;
-    let (kind, name, aliases, enabled) = (entry.kind.into(), entry.name, entry.aliases, entry.enabled);
+    // A directory can hold anything in a name, and a database or a terminal cannot take it.
+    let name = entry.name.chars().filter(|c| !c.is_control()).collect();
+    let (kind, aliases, enabled) = (entry.kind.into(), entry.aliases, entry.enabled);
     Ok(Entry { id, kind, name, aliases, parent, enabled, attributes })
 }
 

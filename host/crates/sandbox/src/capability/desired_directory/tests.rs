@@ -80,6 +80,13 @@ fn entries_within_the_rules_are_taken_as_they_are() {
 }
 
 #[test]
+fn a_name_loses_what_no_database_takes() {
+    let mut odd = good();
+    odd.name = "Ad\0a\nLove\u{7f}lace \u{200c}é".to_owned();
+    assert_eq!(entries::entry(odd).unwrap().name, "AdaLovelace \u{200c}é");
+}
+
+#[test]
 fn each_rule_of_an_entry_is_held_and_the_refusal_names_it() {
     refused(|entry| entry.id.clear(), "1 to 128 bytes");
     refused(|entry| entry.id = "i".repeat(129), "this one has 129 bytes");
