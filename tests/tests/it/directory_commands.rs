@@ -148,15 +148,20 @@ fn a_directory_is_previewed_imported_and_decided_about() {
 }
 
 #[test]
-fn a_held_import_ends_with_its_code_and_keeps_another_from_beginning() {
+fn a_held_import_ends_with_its_code_and_removes_nobody_before_it_is_approved() {
     let desk = Desk::new().reading("automatic");
     desk.says(0, &["directory-source", "import", "office", "--wait"]);
     desk.says(0, &["sync", "change", "people", "--max-deletes", "1"]);
     desk.slapd.delete(&[&ldif::person_dn(1), &ldif::person_dn(2)]);
     let held = desk.says(4, &["directory-source", "import", "office", "--wait"]);
     assert!(held.contains("entries: max_deletes allows 1, the difference has 2"), "{held}");
-    let again = desk.says(1, &["directory-source", "import", "office"]);
-    assert!(again.contains("people") && again.contains("held"), "{again}");
-    let there = desk.json(&["user", "list", "--disabled", "false"]);
-    assert_eq!(there["items"].as_array().unwrap().len(), 5, "{there}");
+    let count = |disabled: &str| {
+        let users = desk.json(&["user", "list", "--disabled", disabled]);
+        users["items"].as_array().unwrap().len()
+    };
+    assert_eq!((count("false"), count("true")), (5, 0));
+    let runs = desk.json(&["run", "list", "--state", "held"]);
+    let run = runs["items"][0]["id"].as_str().unwrap();
+    desk.says(0, &["run", "approve", run, "--wait"]);
+    assert_eq!((count("false"), count("true")), (3, 2));
 }
