@@ -91,13 +91,13 @@ mod tests {
     #[test]
     fn what_did_not_begin_says_why_and_counts_as_failed() {
         let begun: Imports = serde_json::from_value(json!({"runs": [
-            {"sync": "branch", "problem": {"type": "/problems/held", "detail": "run 1 of it is held: approve or reject it"}},
+            {"sync": "branch", "problem": {"type": "/problems/held", "detail": "there is no directory source branch"}},
             {"sync": "office", "run": "01930000-0000-7000-8000-000000000001"},
         ]}))
         .unwrap();
         insta::assert_snapshot!(table(&begun), @r"
         SYNC    RUN                                   WHY NOT
-        branch                                        run 1 of it is held: approve or reject it
+        branch                                        there is no directory source branch
         office  01930000-0000-7000-8000-000000000001
         ");
         assert_eq!(begun.runs.iter().map(Import::exit).fold(Exit::Ok, Exit::worse), Exit::Failed);
