@@ -154,7 +154,7 @@ impl Filter {
 }
 
 fn became(one: &EntryRecord) -> String {
-    let user = one.user.map(|id| format!(" to user {id}")).unwrap_or_default();
+    let user = one.user.map(|id| format!("; its user is {id}")).unwrap_or_default();
     let name = crate::output::plain(&one.name);
     format!("Entry {} ({} {name}) is {}{user}.", one.id, one.kind, one.state)
 }
