@@ -171,12 +171,8 @@ impl Spec {
             Some("") | None => self.authorities.clone(),
             Some(file) => Some(certificates(file)?),
         };
-        let texts = [
-            ("certificate_authorities", &authorities),
-            ("bind_as", &self.bind_as),
-            ("secret", &self.secret),
-            ("description", &self.description),
-        ];
+        let texts =
+            [("certificate_authorities", &authorities), ("bind_as", &self.bind_as), ("secret", &self.secret)];
         for (member, text) in texts {
             match text.as_deref() {
                 None => {}
@@ -184,12 +180,14 @@ impl Spec {
                 Some(text) => drop(body.insert(member.to_owned(), text.into())),
             }
         }
-        let words = [
+        let rest = [
             ("security", self.security.map(|one| json!(one))),
             ("kind", self.kind.map(|one| json!(one))),
             ("connect_timeout_s", self.connect_timeout.map(Value::from)),
+            // It is always there, and empty where nothing is said.
+            ("description", self.description.clone().map(Value::from)),
         ];
-        body.extend(words.into_iter().filter_map(|(member, value)| Some((member.to_owned(), value?))));
+        body.extend(rest.into_iter().filter_map(|(member, value)| Some((member.to_owned(), value?))));
         Ok(())
     }
 }
