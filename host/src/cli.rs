@@ -71,6 +71,12 @@ pub enum Command {
     /// Tasks: actions that devices have configured, run at most once on each
     #[command(subcommand)]
     Task(client::task::Action),
+    /// Directory sources: LDAP servers and Active Directory; testing and importing them
+    #[command(subcommand)]
+    DirectorySource(client::directory_source::Action),
+    /// Directory entries: who and what was read, and how it stands to users here
+    #[command(subcommand)]
+    DirectoryEntry(client::directory_entry::Action),
     /// The server's own synchronisation of devices
     #[command(subcommand)]
     Server(client::server::Action),
@@ -116,6 +122,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::EnrolmentToken(action) => client::enrolment_token::run(action, &client()?, out),
         Command::User(action) => client::user::run(action, &client()?, out),
         Command::Task(action) => client::task::run(action, &client()?, out),
+        Command::DirectorySource(action) => client::directory_source::run(action, &client()?, out),
+        Command::DirectoryEntry(action) => client::directory_entry::run(action, &client()?, out),
         Command::Server(action) => client::server::run(action, &client()?, out),
         Command::Event(action) => client::event::run(action, &client()?, out),
         Command::Token(action) => client::token::run(action, &client()?, out),

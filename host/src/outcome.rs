@@ -46,6 +46,19 @@ Exit codes:
             RunState::Queued | RunState::Claimed | RunState::Running => Self::Ok,
         }
     }
+
+    /// Of two ends the one that needs somebody more.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Ok => 0,
+            Self::Partial => 1,
+            Self::Cancelled => 2,
+            Self::Held => 3,
+            Self::Failed | Self::Usage | Self::Unreachable => 4,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -2,6 +2,7 @@
 //!
 //! * [`server`]: a `syncline serve` of one's own, killed or stopped as the test likes
 //! * [`api`]: its HTTP API
+//! * [`commands`]: the command line as its client
 //! * [`devices`]: what it is asked about devices
 //! * [`directory`]: directory servers: OpenLDAP, Samba, and one that misbehaves
 //! * [`agent`]: our agent on devices of a test
@@ -20,6 +21,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod commands;
 pub mod devices;
 pub mod directory;
 pub mod foreign;

@@ -25,7 +25,14 @@ const LATER_LOOKS: Duration = Duration::from_millis(500);
 /// Waits until a run is over or held, prints it, and says so by the exit code.
 pub fn wait_and_show(client: &Client, out: Output, id: RunId, at_most: Option<Duration>) -> Result<Exit> {
     let (answer, run) = wait(client, out, id, at_most)?;
-    out.show(&answer, summary::details)?;
+    show(out, &answer, &run)?;
+    Ok(Exit::of_run(run.state))
+}
+
+/// Prints a run that was waited for, and what can be done about it.
+pub fn show(out: Output, answer: &Answer, run: &Run) -> Result<()> {
+    let id = run.id;
+    out.show(answer, summary::details)?;
     if run.state == RunState::Held {
         out.note(format!(
             "\nHeld. Look at it with `syncline run operations {id}`, then `syncline run approve {id}` or"
@@ -35,7 +42,7 @@ pub fn wait_and_show(client: &Client, out: Output, id: RunId, at_most: Option<Du
     if run.state == RunState::Partial {
         out.note(format!("\nSee what failed: `syncline run operations {id} --state failed`; then `syncline run retry {id}`."));
     }
-    Ok(Exit::of_run(run.state))
+    Ok(())
 }
 
 /// Waits until a run is over or held.

@@ -102,7 +102,7 @@ pub fn targets(results: &[TargetResult], all: &Counts) -> String {
 /// One line an operation.
 pub fn operations(operations: &[Operation]) -> String {
     let mut rows =
-        Rows::new(&["TARGET", "CHANGE", "STATE", "SIZE>", "PATH", "WHY"], "There is no difference.");
+        Rows::new(&["TARGET", "CHANGE", "STATE", "SIZE>", "PATH", "TOLD"], "There is no difference.");
     for one in operations {
         rows.add([
             one.target.to_string(),
@@ -110,10 +110,19 @@ pub fn operations(operations: &[Operation]) -> String {
             state(one.state).to_owned(),
             size(one),
             one.path.to_text(),
-            one.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default(),
+            told(one),
         ]);
     }
     rows.render()
+}
+
+/// What it does where path and kind do not tell, and why it was not done.
+fn told(one: &Operation) -> String {
+    match (&one.failure, one.note.as_str()) {
+        (None, note) => note.to_owned(),
+        (Some(failure), "") => failure.message.clone(),
+        (Some(failure), note) => format!("{note}: {}", failure.message),
+    }
 }
 
 /// How far a run has come, in a line.

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 use syncline_domain::{
     Name,
+    directory::{ImportMode, ImportSpec},
     sync::{Compare, Sync, Verify},
 };
 
@@ -75,7 +76,7 @@ pub enum Action {
 /// What can be set of a sync.
 #[derive(Debug, Args)]
 pub struct Spec {
-    /// Collection or store that it reads; can be repeated
+    /// Collection, store or directory source that it reads; can be repeated
     #[arg(long = "source", value_name = "NAME")]
     sources: Vec<Name>,
     /// Store that it fills; can be repeated
@@ -111,6 +112,13 @@ pub struct Spec {
     /// Attempts of a run after failures that can pass, the first included
     #[arg(long, value_name = "COUNT")]
     max_attempts: Option<u32>,
+    /// Of a plugin that reads directories: what becomes of what it reads, in place of all that was set, such as
+    /// {"mode": "automatic", "people_need_email": true, "group": "/staff"}
+    #[arg(long, value_name = "JSON|@FILE|-", value_parser = directory)]
+    directory: Option<Value>,
+    /// Of the same: who decides that a person becomes a user: manual, automatic or automatic-with-groups
+    #[arg(long, value_name = "MODE")]
+    import_mode: Option<ImportMode>,
     /// For people
     #[arg(long)]
     description: Option<String>,
@@ -126,6 +134,15 @@ pub enum Thoroughness {
 }
 
 const PATH: &str = "/api/v1/syncs";
+
+/// An import as it is sent: looked at before anything is asked of the server.
+fn directory(text: &str) -> Result<Value, String> {
+    let value = args::json(text)?;
+    match serde_json::from_value::<Option<ImportSpec>>(value.clone()) {
+        Ok(_) => Ok(value),
+        Err(error) => Err(format!("this is no import of a directory: {error}")),
+    }
+}
 
 /// What an API answer has beside what can be set.
 const NOT_SET_BY_PEOPLE: [&str; 4] = ["name", "created_at", "updated_at", "revision"];
@@ -189,12 +206,16 @@ impl Spec {
         set("sources", (!self.sources.is_empty()).then(|| json!(self.sources)));
         set("targets", (!self.targets.is_empty()).then(|| json!(self.targets)));
         set("settings", self.settings.clone());
+        set("directory", self.directory.clone());
         set("compare", self.compare.map(Thoroughness::json));
         set("verify", self.verify.map(Thoroughness::json));
         set("fsync", self.fsync.map(Value::from));
         set("allow_removal", self.allow_removal.map(Value::from));
         set("max_attempts", self.max_attempts.map(Value::from));
         set("description", self.description.clone().map(Value::from));
+        if let Some(mode) = self.import_mode {
+            set_in(body, "directory", Map::from_iter([("mode".to_owned(), json!(mode))]));
+        }
         let limits = [
             ("max_deletes", self.max_deletes),
             ("max_delete_percent", self.max_delete_percent.map(u64::from)),
@@ -205,11 +226,16 @@ impl Spec {
             limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), Value::from(limit?))));
         let given: Map<String, Value> = given.collect();
         if !given.is_empty() {
-            let limits = body.entry("limits").or_insert_with(|| json!({}));
-            if let Value::Object(limits) = limits {
-                limits.extend(given);
-            }
+            set_in(body, "limits", given);
         }
+    }
+}
+
+/// Sets members of a member, and leaves its others as they are.
+fn set_in(body: &mut Map<String, Value>, member: &str, given: Map<String, Value>) {
+    match body.get_mut(member) {
+        Some(Value::Object(present)) => present.extend(given),
+        _ => drop(body.insert(member.to_owned(), Value::Object(given))),
     }
 }
 
@@ -260,10 +286,31 @@ fn details(sync: &Sync) -> String {
         ("fsync", yes(spec.fsync)),
         ("removal", if spec.allow_removal { "as the plugin's grants allow" } else { "never" }.to_owned()),
         ("attempts", spec.max_attempts.to_string()),
+        ("import", spec.directory.as_ref().map(import).unwrap_or_default()),
         ("description", spec.description.clone()),
         ("made", moment(sync.created_at)),
         ("changed", moment(sync.updated_at)),
     ])
+}
+
+/// What becomes of what is read from a directory.
+fn import(spec: &ImportSpec) -> String {
+    let mut told = vec![spec.mode.to_string()];
+    if spec.people_need_email {
+        told.push("people need an e-mail".to_owned());
+    }
+    told.push(format!("new users in group {}", spec.default_group()));
+    if !spec.placement.is_empty() {
+        told.push(format!("rules of placement: {}", spec.placement.len()));
+    }
+    if spec.match_computers {
+        told.push("computers matched to devices".to_owned());
+    }
+    told.push(match spec.purge_orphans_after_days {
+        Some(days) => format!("orphans deleted after {days} days"),
+        None => "orphans kept".to_owned(),
+    });
+    list(told)
 }
 
 #[cfg(test)]
@@ -292,6 +339,36 @@ mod tests {
         let line =
             ["--max-changes", "7", "--target", "b", "--target", "c", "--fsync", "--settings", "{\"x\":1}"];
         insta::assert_json_snapshot!(body(before, &line));
+    }
+
+    #[test]
+    fn an_import_is_set_as_a_whole_and_its_mode_alone() {
+        let before = json!({ "directory": { "mode": "manual", "group": "/staff" } });
+        let line = ["--import-mode", "automatic"];
+        let after = json!({ "directory": { "mode": "automatic", "group": "/staff" } });
+        assert_eq!(body(before.clone(), &line), after);
+        assert_eq!(
+            body(json!({ "directory": null }), &line),
+            json!({ "directory": { "mode": "automatic" } })
+        );
+        let line = ["--directory", r#"{"match_computers": true}"#, "--import-mode", "automatic"];
+        let after = json!({ "directory": { "mode": "automatic", "match_computers": true } });
+        assert_eq!(body(before, &line), after);
+        let error = directory(r#"{"modus": "manual"}"#).unwrap_err();
+        assert!(error.contains("modus") && error.contains("mode"), "{error}");
+    }
+
+    #[test]
+    fn an_import_in_words() {
+        let spec = serde_json::from_value(json!({
+            "mode": "automatic-with-groups", "placement": [{ "unit": "ou=sales,dc=x", "group": "/sales" }],
+            "people_need_email": true, "match_computers": true, "purge_orphans_after_days": 90,
+        }));
+        assert_eq!(
+            import(&spec.unwrap()),
+            "automatic-with-groups, people need an e-mail, new users in group /, rules of placement: 1, computers matched \
+             to devices, orphans deleted after 90 days"
+        );
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `syncline user`: people who use devices, their subscriptions and keys.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -11,13 +15,14 @@ use syncline_domain::{
         Colour, GroupPath, Status,
         user::{Key, User},
     },
+    directory::Origin,
 };
 
 use super::{Client, Paging, device_views::status, named, once};
 use crate::{
     args,
     outcome::{CliError, Exit, Result},
-    output::{Output, Rows, fields, moment, moment_or},
+    output::{Output, Rows, fields, list, moment, moment_or},
 };
 
 /// What can be asked. A user is named by its name or its id.
@@ -49,6 +54,9 @@ pub enum Action {
         /// The account's name
         #[arg(long)]
         name: Option<String>,
+        /// Switch it off: its keys are withdrawn, and it cannot be activated
+        #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+        disabled: Option<bool>,
         #[command(flatten)]
         spec: Spec,
     },
@@ -95,6 +103,12 @@ pub struct Filter {
     /// With this name
     #[arg(long)]
     name: Option<String>,
+    /// With this e-mail, in any case
+    #[arg(long)]
+    email: Option<String>,
+    /// Switched off, or not
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    disabled: Option<bool>,
     /// With this word of status, such as issued
     #[arg(long, value_name = "WORD")]
     status: Option<String>,
@@ -109,6 +123,9 @@ pub struct Spec {
     /// What to call the person
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
+    /// Its e-mail; an empty text takes it away
+    #[arg(long)]
+    email: Option<String>,
     /// The group whose keys it has
     #[arg(long)]
     group: Option<GroupPath>,
@@ -148,9 +165,9 @@ pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
             client.show_list(out, PATH, &filter.query(client)?, &paging, table)
         }
         Action::Show { user } => out.show(&client.get(&at(&user)?)?, details),
-        Action::Add { name, spec } => out.show(&client.post(PATH, &spec.body(Some(name)))?, details),
-        Action::Set { user, name, spec } => {
-            let body = spec.body(name);
+        Action::Add { name, spec } => out.show(&client.post(PATH, &spec.body(Some(name), None))?, details),
+        Action::Set { user, name, disabled, spec } => {
+            let body = spec.body(name, disabled);
             if body.as_object().is_none_or(Map::is_empty) {
                 return Err(CliError::usage("nothing to change was given: see `syncline user set --help`"));
             }
@@ -181,12 +198,14 @@ fn until(expires: Option<Duration>) -> Result<Value> {
 }
 
 impl Filter {
-    fn query(self, client: &Client) -> Result<[(&'static str, Option<String>); 5]> {
+    fn query(self, client: &Client) -> Result<[(&'static str, Option<String>); 7]> {
         let device = self.device.map(|text| named::device(client, &text)).transpose()?;
         Ok([
             ("group", self.group.map(|group| group.to_string())),
             ("device", device.map(|id| id.to_string())),
             ("name", self.name),
+            ("email", self.email),
+            ("disabled", self.disabled.map(|disabled| disabled.to_string())),
             ("status", self.status),
             ("colour", self.colour.map(|colour| colour.to_string())),
         ])
@@ -194,10 +213,12 @@ impl Filter {
 }
 
 impl Spec {
-    fn body(self, name: Option<String>) -> Value {
+    fn body(self, name: Option<String>, disabled: Option<bool>) -> Value {
         let given = [
             ("name", name.map(Value::from)),
             ("display_name", self.display_name.map(Value::from)),
+            ("email", self.email.map(Value::from)),
+            ("disabled", disabled.map(Value::from)),
             ("group", self.group.map(|group| json!(group))),
             ("keys", self.keys),
         ];
@@ -206,7 +227,7 @@ impl Spec {
 }
 
 fn table(users: &[Shown]) -> String {
-    let headings = ["ID", "NAME", "CALLED", "GROUP", "STATUS", "SINCE", "DEVICE"];
+    let headings = ["ID", "NAME", "CALLED", "E-MAIL", "GROUP", "STATUS", "SINCE", "DEVICE", "FROM"];
     let mut rows = Rows::new(&headings, "There are no users.");
     for one in users {
         let Shown { user, .. } = one;
@@ -214,10 +235,12 @@ fn table(users: &[Shown]) -> String {
             user.id.to_string(),
             user.name.clone(),
             user.display_name.clone(),
+            user.email.clone().unwrap_or_default(),
             user.group.to_string(),
             status(&one.status),
             moment(one.status.since),
             user.device.map(|id| id.to_string()).unwrap_or_default(),
+            list(user.origins.values().map(|origin| &origin.sync).collect::<BTreeSet<_>>()),
         ]);
     }
     rows.render()
@@ -236,6 +259,8 @@ fn details(shown: &Shown) -> String {
         ("user", user.id.to_string()),
         ("name", user.name.clone()),
         ("called", user.display_name.clone()),
+        ("e-mail", user.email.clone().unwrap_or_default()),
+        ("disabled", if user.disabled { "yes" } else { "" }.to_owned()),
         ("group", user.group.to_string()),
         ("status", status(now)),
         ("why", now.reason.clone()),
@@ -258,7 +283,20 @@ fn details(shown: &Shown) -> String {
             rows.add([set.to_string(), from.to_owned(), String::new(), "(none)".to_owned()]);
         }
     }
-    format!("{head}\n\n{}", rows.render())
+    let mut parts = vec![head, rows.render()];
+    if !user.origins.is_empty() {
+        parts.push(origins(user));
+    }
+    parts.join("\n\n")
+}
+
+/// Where each value comes from that a directory gave.
+fn origins(user: &User) -> String {
+    let mut rows = Rows::new(&["VALUE", "FROM", "SYNC", "SINCE"], "");
+    for (field, Origin { sync, source, at }) in &user.origins {
+        rows.add([field.replace('_', " "), source.clone(), sync.to_string(), moment(*at)]);
+    }
+    rows.render()
 }
 
 #[cfg(test)]
@@ -269,14 +307,19 @@ mod tests {
     fn a_user_tells_its_status_and_the_keys_that_hold() {
         let user: Shown = serde_json::from_value(json!({
             "id": "01930000-0000-7000-8000-000000000001", "name": "ann", "display_name": "Ann A.", "group": "/sales",
+            "email": "ann@example.com", "disabled": true,
+            "origins": {
+                "display_name": {"sync": "people", "source": "displayName", "at": "2026-11-20T09:00:00Z"},
+                "disabled": {"sync": "people", "source": "enabled", "at": "2026-11-22T09:00:00Z"},
+            },
             "keys": {"vpn": []}, "device": "01930000-0000-7000-8000-000000000002", "changed_at": "2026-11-22T10:00:00Z",
             "subscription": {"id": "01930000-0000-7000-8000-000000000003", "issued_at": "2026-11-20T10:00:00Z",
                 "expires_at": "2027-11-20T10:00:00Z"},
             "activated_at": "2026-11-21T10:00:00Z", "server_synced_at": "2026-11-22T10:00:00Z",
             "device_synced_at": "2026-11-22T10:00:01Z", "failure": null, "created_at": "2026-11-20T09:00:00Z",
             "revision": 3,
-            "status": {"colour": "purple", "mark": false, "state": "own-keys", "since": "2026-11-22T10:00:01Z",
-                "reason": "In sync, with other keys than the group."},
+            "status": {"colour": "grey", "mark": false, "state": "disabled", "since": "2026-11-22T09:00:00Z",
+                "reason": "Switched off."},
             "keys_in_force": {"mail": {"inherited": true, "keys": [{"id": "m1", "name": "Mail", "parameters": {}}]},
                 "vpn": {"inherited": false, "keys": []}},
         }))

@@ -2,14 +2,16 @@
 
 use std::{
     fs,
+    ops::Deref,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
 use syncline_tests::{
     api::eventually,
+    commands::{Commands, text, utf8},
     programs,
     server::{Options, Server},
 };
@@ -19,7 +21,7 @@ use tempfile::TempDir;
 struct Desk {
     folder: TempDir,
     server: Server,
-    token: PathBuf,
+    commands: Commands,
 }
 
 impl Desk {
@@ -29,8 +31,8 @@ impl Desk {
         let server =
             Server::start_with(&folder.path().join("data"), &Options { arguments, ..Options::default() });
         server.api().install(&programs::plugin("device-policy"));
-        let token = server.data.join("admin.token");
-        let desk = Self { folder, server, token };
+        let commands = Commands::of(&server);
+        let desk = Self { folder, server, commands };
         desk.says(0, &["application", "add", "browser", "--description", "on tills"]);
         desk
     }
@@ -39,45 +41,11 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    fn command(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(programs::binary("syncline"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SYNCLINE_")) {
-            command.env_remove(name);
-        }
-        command.args(["--url", &self.server.url, "--token-file", text(&self.token)]);
-        command.args(words).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// What a command prints on its standard output, if it ends with this code.
-    #[track_caller]
-    fn says(&self, code: i32, words: &[&str]) -> String {
-        let output = self.command(words);
-        let (said, noted) = (utf8(&output.stdout), utf8(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}{noted}");
-        said.trim_end().to_owned()
-    }
-
-    /// What a command complains of, if it ends with this code.
-    #[track_caller]
-    fn complains(&self, code: i32, words: &[&str]) -> String {
-        let output = self.command(words);
-        let noted = utf8(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {}{noted}", utf8(&output.stdout));
-        noted
-    }
-
-    /// What a command prints for programs.
-    #[track_caller]
-    fn json(&self, words: &[&str]) -> Value {
-        let words: Vec<&str> = ["--json"].into_iter().chain(words.iter().copied()).collect();
-        serde_json::from_str(&self.says(0, &words)).unwrap()
-    }
-
     /// The same desk, with a token of this role.
     fn into_role(mut self, role: &str) -> Self {
         let file = self.path(role);
         self.says(0, &["token", "add", role, "--role", role, "--output", text(&file)]);
-        self.token = file;
+        self.commands.token = file;
         self
     }
 
@@ -108,6 +76,14 @@ impl Desk {
     }
 }
 
+impl Deref for Desk {
+    type Target = Commands;
+
+    fn deref(&self) -> &Commands {
+        &self.commands
+    }
+}
+
 /// A running agent. Killed when dropped.
 struct Agent {
     child: Child,
@@ -120,14 +96,6 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn utf8(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// The cells of the one row of a table that has this in it.

@@ -12,6 +12,7 @@ mod copy;
 mod device_commands;
 mod devices;
 mod directory;
+mod directory_commands;
 mod guard;
 mod hostile;
 mod kill;
