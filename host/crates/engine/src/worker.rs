@@ -70,7 +70,7 @@ impl Control {
     }
 
     /// A lease that was asked for at `asked` holds; a tenth of it is kept back for the difference between two clocks.
-    fn renew(&self, asked: Instant, lease: Duration) {
+    pub(crate) fn renew(&self, asked: Instant, lease: Duration) {
         let ends = asked.duration_since(self.begun) + lease - lease / 10;
         self.lease_ends.store(u64::try_from(ends.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }

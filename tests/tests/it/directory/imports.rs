@@ -33,6 +33,9 @@ impl Desk {
         let mut body = json!({ "name": "corp", "secret": "corp-password" });
         merge(&mut body, source);
         api.post("/directory-sources", &body).expect(201);
+        for group in ["/sales", "/staff"] {
+            api.post("/groups", &json!({ "path": group })).expect(201);
+        }
         let plugin = api.install(&programs::plugin("ldap-directory"));
         let mut body = json!({
             "name": "people", "plugin": plugin, "sources": ["corp"], "max_attempts": 1,
@@ -223,10 +226,11 @@ fn a_directory_that_misbehaves_removes_nobody() {
     let directory = Misbehaving::start(
         [misbehaving::people(9_000), vec![misbehaving::group("staff", 90_000, 1..=3_000)]].concat(),
     );
-    let source = json!({ "servers": [directory.address()], "security": "plain", "bind_as": READER.0 });
+    let source =
+        json!({ "servers": [directory.address()], "security": "plain", "bind_as": misbehaving::READER.0 });
     let desk = Desk::new(
         source,
-        READER.1,
+        misbehaving::READER.1,
         json!({ "settings": {
         "search_time_limit_s": 5, "filters": { "people": "(objectClass=user)", "groups": "(objectClass=group)" },
     } }),
@@ -281,6 +285,7 @@ fn active_directory_is_read_and_followed() {
     let samba = Samba::start(
         &(samba::unit("people")
             + &samba::unit("sales")
+            + &samba::group("sales", "sellers", [])
             + &people
             + &samba::group("people", "staff", 1..=1_200)),
     );
@@ -293,9 +298,6 @@ fn active_directory_is_read_and_followed() {
         "placement": [{ "unit": "sales", "group": "/sales" }, { "member_of": "staff", "group": "/staff" }],
     });
     let desk = Desk::new(source, samba::READER.1, json!({ "directory": directory }));
-    for group in ["sales", "staff"] {
-        desk.api.post("/groups", &json!({ "path": format!("/{group}") })).expect(201);
-    }
     let report = desk.api.post("/directory-sources/corp/test", &json!({})).expect(200);
     assert_eq!(
         (&report["ok"], &report["servers"][0]["kind"]),

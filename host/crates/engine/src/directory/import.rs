@@ -1,7 +1,10 @@
 //! One run of a directory: its difference, the guard, and all that it writes, as one transaction. A preview and a run that is
 //! held go the same way, and are not committed: what they list is what an applied run would do.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use jiff::SignedDuration;
 use syncline_domain::{
@@ -39,6 +42,8 @@ pub(crate) struct Import {
     pub incomplete: Option<String>,
     /// What stands for what was declared.
     pub cursor: Option<Vec<u8>>,
+    /// How long the run's lease is.
+    pub lease: Duration,
 }
 
 /// What came of it.
@@ -159,7 +164,7 @@ pub(crate) async fn carry_out(
 ) -> Result<Imported> {
     let mut writing = db.write_directory(claim).await?;
     let difference = Difference::find(&mut writing, &mut declared).await?;
-    control.keep_going()?;
+    keep_going(&mut writing, control, import.lease).await?;
     let sizes = difference.sizes(&mut writing).await?;
     let mut imported = Imported { sizes, ..Imported::default() };
     let covered =
@@ -184,7 +189,7 @@ pub(crate) async fn carry_out(
     if import.mode == RunMode::Preview || holds {
         return Ok(imported);
     }
-    control.keep_going()?;
+    keep_going(&mut writing, control, import.lease).await?;
     let put = difference.puts.into_iter().map(|(put, _)| (put.entry, Some(put.digest)));
     imported.written = put.chain(difference.gone.into_iter().map(|id| (id, None))).collect();
     writing.commit(Some(import.cursor.as_deref()), Vec::new()).await?;
@@ -195,6 +200,19 @@ pub(crate) async fn carry_out(
         }
     }
     Ok(imported)
+}
+
+/// Asks whether to go on, and keeps the lease where its heartbeats wait for what is written here.
+pub(super) async fn keep_going(
+    writing: &mut DirectoryWriting,
+    control: &Control,
+    lease: Duration,
+) -> Result<()> {
+    let asked = Instant::now();
+    if writing.keep_lease(lease).await? {
+        control.renew(asked, lease);
+    }
+    Ok(control.keep_going()?)
 }
 
 /// A list of changes from a read that is not whole stands for nothing: the next run asks for it again.
@@ -217,14 +235,20 @@ struct Work<'a> {
 impl Work<'_> {
     async fn all(&mut self, difference: &Difference, declared: &Declared) -> Result<()> {
         self.entries(difference).await?;
+        self.keep_going().await?;
         let settled = self.memberships(difference).await?;
-        self.control.keep_going()?;
+        self.keep_going().await?;
         self.users(difference, &settled).await?;
+        self.keep_going().await?;
         if self.import.spec.match_computers {
             self.computers().await?;
         }
         self.purge().await?;
         self.rejections(difference, declared).await
+    }
+
+    async fn keep_going(&mut self) -> Result<()> {
+        keep_going(self.writing, self.control, self.import.lease).await
     }
 
     async fn entries(&mut self, difference: &Difference) -> Result<()> {
@@ -353,7 +377,7 @@ impl Work<'_> {
             }
         }
         people::update(self.writing, &self.of, spec, &mut placer, &mut self.report, concerned).await?;
-        people::link(self.writing, &self.of, spec, &mut placer, &mut self.report, self.control).await
+        people::link(self.writing, &self.of, self.import, &mut placer, &mut self.report, self.control).await
     }
 
     async fn computers(&mut self) -> Result<()> {

@@ -12,7 +12,10 @@ use syncline_domain::{
 };
 use syncline_store::{DirectoryUser, DirectoryWriting, Holder, KnownPerson, Taken};
 
-use super::{import::Report, placement::Placer};
+use super::{
+    import::{Import, Report, keep_going},
+    placement::Placer,
+};
 use crate::{Result, worker::Control};
 
 /// People that are gone through at once.
@@ -134,17 +137,18 @@ pub(crate) fn collision(sync: &Name, one: &KnownPerson, taken: &Taken) -> Option
 pub(crate) async fn link(
     writing: &mut DirectoryWriting,
     of: &Of<'_>,
-    spec: &ImportSpec,
+    import: &Import,
     placer: &mut Placer,
     report: &mut Report,
     control: &Control,
 ) -> Result<()> {
+    let spec = &import.spec;
     if spec.mode == ImportMode::Manual {
         return Ok(());
     }
     let mut after: Option<String> = None;
     loop {
-        control.keep_going()?;
+        keep_going(writing, control, import.lease).await?;
         let (people, last) = writing.waiting_people(after.as_deref(), BATCH).await?;
         let Some(last) = last else { return Ok(()) };
         after = Some(last);

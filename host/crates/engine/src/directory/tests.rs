@@ -194,6 +194,7 @@ impl Lab {
             approved: None,
             incomplete: None,
             cursor: Some(b"next".to_vec()),
+            lease: Duration::from_secs(3_600),
         };
         import(&mut with);
         let claim = self.claim().await;

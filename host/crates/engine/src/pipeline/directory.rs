@@ -55,6 +55,7 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
         approved: run.approval.as_ref().map(|approval| approval.sizes.clone()),
         incomplete: answer.incomplete,
         cursor: answer.cursor,
+        lease: engine.config().lease,
     };
     write(work, sink.take(), import).await
 }

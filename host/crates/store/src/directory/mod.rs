@@ -4,7 +4,9 @@
 //! * [`entries`]: what was read from them, for looking at; what people decide about one: [`links`]
 //! * [`write`]: all that one run writes, as one transaction; what it reads in it: [`look`]; its users: [`people`]
 //!
-//! References are looked for by their key ([`reference_key`]).
+//! References are looked for by their key ([`reference_key`]). Where rows of a list change entries, the sync is compared with
+//! `COALESCE($2, …the row…)`: SQLite would go through all entries of the sync, and through the list for each, if it could find
+//! them without the list.
 
 use syncline_domain::directory::Reference;
 

@@ -197,7 +197,8 @@ impl DirectoryWriting {
                 "UPDATE directory_entries SET state = 'linked', user_id = item.value ->> 'id', held = NULL,
                     revision = revision + 1
                 FROM {each}
-                WHERE sync = $2 AND entry = item.value ->> 'entry' AND state = 'unlinked'",
+                WHERE sync = COALESCE($2, item.value ->> 'entry') AND entry = item.value ->> 'entry'
+                    AND state = COALESCE('unlinked', item.value ->> 'entry')",
             );
             let linked = query.bind_json(&rows).bind(&self.sync).execute(&mut self.tx).await?;
             self.must_be(linked, batch.len())?;

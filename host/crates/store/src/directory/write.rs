@@ -1,7 +1,7 @@
 //! All that one run of a directory writes, as one transaction: entries, memberships, users and the cursor are there together
 //! or not at all. Dropped without [`DirectoryWriting::commit`], it leaves nothing behind: that is a preview.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::{
     db::{Db, Tx},
     dialect::sql,
     error::{Error, Result},
-    runs::claim::hold,
+    runs::claim::{beat, hold},
     syncs,
 };
 
@@ -62,17 +62,35 @@ pub struct DirectoryWriting {
     pub(super) sync: Name,
     claim: Claim,
     pub(super) now: Timestamp,
+    /// Whether others can write to the database meanwhile.
+    shared: bool,
 }
 
 impl Db {
     /// Begins to write what a run of a directory comes to.
     pub async fn write_directory(&self, claim: &Claim) -> Result<DirectoryWriting> {
         let tx = self.begin().await?;
-        Ok(DirectoryWriting { tx, sync: claim.run.sync.clone(), claim: claim.clone(), now: self.now() })
+        Ok(DirectoryWriting {
+            tx,
+            sync: claim.run.sync.clone(),
+            claim: claim.clone(),
+            now: self.now(),
+            shared: self.is_shared(),
+        })
     }
 }
 
 impl DirectoryWriting {
+    /// Extends the lease to `lease` from now where heartbeats wait for this transaction (SQLite), as does whoever would take the
+    /// run. False where heartbeats go on beside it, and it is left to them. [`Error::Fenced`] if it is lost.
+    pub async fn keep_lease(&mut self, lease: Duration) -> Result<bool> {
+        if self.shared {
+            return Ok(false);
+        }
+        beat(&mut self.tx, &self.claim, lease).await?;
+        Ok(true)
+    }
+
     /// Writes entries, new or known, in full. What is known by them here stays: see [`DirectoryWriting::set_state`].
     pub async fn put_entries(&mut self, entries: &[PutEntry]) -> Result<()> {
         for batch in entries.chunks(BATCH) {
@@ -232,7 +250,8 @@ impl DirectoryWriting {
             let rows: HashMap<_, _> = batch.iter().flat_map(names).collect();
             let rows: Vec<_> = rows.iter().map(|(key, entry)| json!({ "k": key, "e": entry })).collect();
             let query = sql("UPDATE directory_memberships SET member = item.value ->> 'e' FROM {each}
-                WHERE sync = $2 AND member IS NULL AND directory_memberships.key = item.value ->> 'k'
+                WHERE sync = COALESCE($2, item.value ->> 'k') AND member IS NULL
+                    AND directory_memberships.key = item.value ->> 'k'
                 RETURNING group_entry, member");
             let rows = query.bind_json(&rows).bind(&self.sync).rows(&mut self.tx).await?;
             for row in &rows {
@@ -248,7 +267,7 @@ impl DirectoryWriting {
         for batch in lists.chunks(BATCH) {
             let rows: Vec<_> = batch.iter().map(|(group, list)| json!({ "e": group, "l": list })).collect();
             let query = sql("UPDATE directory_entries SET members = item.value ->> 'l' FROM {each}
-                WHERE sync = $2 AND entry = item.value ->> 'e'");
+                WHERE sync = COALESCE($2, item.value ->> 'e') AND entry = item.value ->> 'e'");
             query.bind_json(&rows).bind(&self.sync).execute(&mut self.tx).await?;
         }
         Ok(())
@@ -260,7 +279,7 @@ impl DirectoryWriting {
             let rows: Vec<_> = batch.iter().map(|(entry, why)| json!({ "e": entry, "w": why })).collect();
             let query = sql(
                 "UPDATE directory_entries SET held = item.value ->> 'w', revision = revision + 1 FROM {each}
-                WHERE sync = $2 AND entry = item.value ->> 'e'",
+                WHERE sync = COALESCE($2, item.value ->> 'e') AND entry = item.value ->> 'e'",
             );
             query.bind_json(&rows).bind(&self.sync).execute(&mut self.tx).await?;
         }
@@ -273,7 +292,7 @@ impl DirectoryWriting {
             let rows: Vec<_> =
                 batch.iter().map(|(entry, device)| json!({ "e": entry, "d": device })).collect();
             let query = sql("UPDATE directory_entries SET device = item.value ->> 'd', revision = revision + 1 FROM {each}
-                WHERE sync = $2 AND entry = item.value ->> 'e'");
+                WHERE sync = COALESCE($2, item.value ->> 'e') AND entry = item.value ->> 'e'");
             query.bind_json(&rows).bind(&self.sync).execute(&mut self.tx).await?;
         }
         Ok(())

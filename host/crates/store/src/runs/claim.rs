@@ -102,16 +102,19 @@ impl Db {
 
     /// Extends the lease to `lease` from now. [`Error::Fenced`] if it is lost.
     pub async fn heartbeat(&self, claim: &Claim, lease: Duration) -> Result<Heartbeat> {
-        let query =
-            sql("UPDATE runs SET lease_until = {now} + $4 WHERE id = $1 AND node = $2 AND fencing = $3
-                AND state IN ('claimed', 'running', 'cancelling')
-            RETURNING id, state");
-        let query = query.bind(claim.run.id).bind(claim.run.node).bind(claim.fencing).bind(micros(lease));
-        let row = query.row(&mut self.write_once().await?).await?;
-        let row = row.ok_or(Error::Fenced { run: claim.run.id })?;
-        let state: RunState = row.of("runs", "id").parse("state")?;
-        Ok(Heartbeat { cancel: state == RunState::Cancelling })
+        beat(&mut self.write_once().await?, claim, lease).await
     }
+}
+
+/// Extends the lease to `lease` from now; [`Error::Fenced`] if it is lost.
+pub(crate) async fn beat(session: &mut Session, claim: &Claim, lease: Duration) -> Result<Heartbeat> {
+    let query = sql("UPDATE runs SET lease_until = {now} + $4 WHERE id = $1 AND node = $2 AND fencing = $3
+            AND state IN ('claimed', 'running', 'cancelling')
+        RETURNING id, state");
+    let query = query.bind(claim.run.id).bind(claim.run.node).bind(claim.fencing).bind(micros(lease));
+    let row = query.row(session).await?.ok_or(Error::Fenced { run: claim.run.id })?;
+    let state: RunState = row.of("runs", "id").parse("state")?;
+    Ok(Heartbeat { cancel: state == RunState::Cancelling })
 }
 
 /// Keeps the run as it is until the transaction ends, and gives its state; [`Error::Fenced`] if this claim is lost.
