@@ -86,9 +86,11 @@ pub(crate) fn show_deleted() -> LdapControl {
     LdapControl::ShowDeleted { criticality: true }
 }
 
-/// Whether the account that binds sees deleted objects: few may.
+/// Whether the account that binds sees deleted objects: few may. Samba shows the container itself to everybody, and what says
+/// that it is one only to whom it shows what is in it.
 pub(crate) fn deleted_are_seen(client: &mut Client, plan: &Plan, context: &Name) -> Result<bool> {
-    let container =
-        Search::one(&deleted_objects(context), filter::anything(), &["cn".to_owned()]).with(show_deleted());
-    Ok(root::find(client, &of_source(plan, container))?.is_some())
+    let wanted = ["isDeleted".to_owned()];
+    let container = Search::one(&deleted_objects(context), filter::anything(), &wanted).with(show_deleted());
+    let found = root::find(client, &of_source(plan, container))?;
+    Ok(found.is_some_and(|container| container.has("isDeleted", "TRUE")))
 }

@@ -84,7 +84,7 @@ impl Memory {
         let (server, active_directory) = ("dc1.example.com:636".to_owned(), true);
         let mut memory = Self { server, active_directory, sees_deleted: true, range: 3, ..Self::default() };
         memory.add("OU=Staff,DC=example,DC=com", "objectClass=organizationalUnit name=Staff");
-        memory.add("CN=Deleted Objects,DC=example,DC=com", "objectClass=top cn=deleted");
+        memory.add("CN=Deleted Objects,DC=example,DC=com", "objectClass=top cn=deleted isDeleted=TRUE");
         memory.user("ada", 512);
         memory.user("bob", 514);
         memory.add("CN=Users,DC=example,DC=com", "objectClass=group objectCategory=group name=Domain-Users");

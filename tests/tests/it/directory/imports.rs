@@ -232,7 +232,7 @@ fn a_directory_that_misbehaves_removes_nobody() {
         source,
         misbehaving::READER.1,
         json!({ "settings": {
-        "search_time_limit_s": 5, "filters": { "people": "(objectClass=user)", "groups": "(objectClass=group)" },
+        "search_time_limit_s": 2, "filters": { "people": "(objectClass=user)", "groups": "(objectClass=group)" },
     } }),
     );
     desk.import("succeeded");
@@ -310,16 +310,23 @@ fn active_directory_is_read_and_followed() {
     assert!(users.iter().all(|user| user["group"] == "/staff"), "{:#}", users[0]);
     let moved = desk.entry("User%20000007");
 
+    // Accounts without a password are switched off there.
+    assert!(users.iter().all(|user| user["disabled"] == true), "{:#}", users[0]);
+    samba.change(&format!(
+        "dn: {}\nchangetype: modify\nreplace: userAccountControl\nuserAccountControl: 544\n",
+        samba::person_dn("people", 7)
+    ));
     samba.change(&format!(
         "dn: {}\nchangetype: modrdn\nnewrdn: CN=Ada\ndeleteoldrdn: 1\nnewsuperior: OU=sales,{}\n",
         samba::person_dn("people", 7),
         samba::SUFFIX
     ));
     samba.change(&format!("dn: {}\nchangetype: delete\n", samba::person_dn("people", 8)));
-    desk.import("succeeded");
+    let run = desk.import("succeeded");
+    let told = desk.api.get(&format!("/runs/{}/log", id(&run)));
     let user = desk.api.get(&format!("/users/{}", moved["user"].as_str().unwrap()));
     assert_eq!((&user["group"], &user["disabled"]), (&json!("/sales"), &json!(false)), "{user:#}");
-    assert_eq!(desk.entries("kind=person&state=orphaned").len(), 1);
+    assert_eq!(desk.entries("kind=person&state=orphaned").len(), 1, "{told:#}");
 }
 
 #[test]
