@@ -37,7 +37,7 @@ pub(crate) struct Import {
     /// Its run.
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<RunId>,
-    /// Why none was queued, such as one that is held.
+    /// Why none was queued, such as a source that is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
 }

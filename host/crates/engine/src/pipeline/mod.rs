@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use syncline_domain::{
     Failure, Fault,
+    directory::import::ENTRIES,
     event::NewEvent,
     failure::Retry,
     guard::{Excess, Size},
@@ -332,8 +333,11 @@ fn held_reason(excesses: &[Excess]) -> String {
 fn event_of(run: &Run, ending: &Ending) -> NewEvent {
     let sync = &run.sync;
     let counts = &ending.counts;
+    // What is told of a directory are entries, memberships and users.
+    let of_directory = ending.targets.iter().any(|one| one.target.as_str() == ENTRIES);
+    let (copied, failed) = if of_directory { ("added", "held or rejected") } else { ("copied", "failed") };
     let done = format!(
-        "{} copied, {} updated, {} removed, {} unchanged, {} failed",
+        "{} {copied}, {} updated, {} removed, {} unchanged, {} {failed}",
         counts.copied, counts.updated, counts.removed, counts.unchanged, counts.failed
     );
     let why = ending.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
