@@ -75,7 +75,7 @@ demo: build ## Show what it does on real files; ARGS=--exit ends instead of stay
 	@scripts/demo.sh $(ARGS)
 
 .PHONY: bench
-bench: build ## Compare with cp, rsync, rclone and native code; writes docs/benchmarks.md
+bench: build ## Compare with cp, rsync, rclone, ldapsearch and native code; writes docs/benchmarks.md
 	@scripts/setup.sh bench
 	@$(CARGO) build --release --locked $(RELEASED) -p syncline-sandbox --example resolve
 	@$(CARGO) build --release --locked $(RELEASED) -p syncline-api --example bare

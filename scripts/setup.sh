@@ -31,6 +31,9 @@ packages=()
 has cc || packages+=(gcc libc6-dev)
 if [[ $purpose == test || $purpose == bench ]]; then
     has rsync || packages+=(rsync)
+    # Directory servers, and what changes what they hold.
+    [[ -x /usr/sbin/slapd ]] || packages+=(slapd)
+    has ldapmodify || packages+=(ldap-utils)
 fi
 if [[ $purpose == test ]]; then
     has_postgres || packages+=(postgresql)
@@ -40,9 +43,6 @@ if [[ $purpose == test ]]; then
     has npm || packages+=(npm)
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     has chromium || packages+=(chromium)
-    # Directory servers, and what changes what they hold.
-    [[ -x /usr/sbin/slapd ]] || packages+=(slapd)
-    has ldapmodify || packages+=(ldap-utils)
     [[ -x /usr/sbin/samba ]] && has samba-tool && has ldbadd ||
         packages+=(samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind ldb-tools)
 fi

@@ -13,6 +13,7 @@
 mod bed;
 mod cases;
 mod contacts;
+mod directory;
 mod figures;
 mod fleet;
 mod load;
@@ -27,12 +28,14 @@ fn main() {
     let mut repetitions = 5;
     let mut files = 100_000;
     let mut devices = 10_000;
+    let mut people = 100_000;
     let mut only = Vec::new();
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok());
         match argument.as_str() {
             "--repetitions" => repetitions = number().unwrap_or(repetitions),
             "--devices" => devices = number().unwrap_or(devices),
+            "--people" => people = number().unwrap_or(people),
             "--files" => files = number().unwrap_or(files),
             case => only.push(case.to_owned()),
         }
@@ -66,6 +69,9 @@ fn main() {
     }
     if wanted("sandbox") {
         sandbox::resolve(repetitions);
+    }
+    if wanted("directory") {
+        directory::import(people, repetitions.min(3));
     }
     if wanted("fleet") {
         fleet::fleet(devices);
