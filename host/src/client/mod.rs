@@ -38,6 +38,7 @@ pub mod sync;
 pub mod task;
 pub mod token;
 pub mod user;
+pub mod user_import;
 
 use std::{env, fs, path::PathBuf};
 

@@ -121,6 +121,7 @@ use crate::{
         devices::show_message,
         devices::send_message,
         devices::create_user,
+        devices::import_users,
         devices::list_users,
         devices::show_user,
         devices::change_user,

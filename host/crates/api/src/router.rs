@@ -180,6 +180,7 @@ fn of_devices(routes: Routes) -> Routes {
         .get("/api/v1/sync-operations/{id}/devices", list_synced_devices)
         // Users and tasks
         .post_once("/api/v1/users", create_user)
+        .post_once("/api/v1/users/import", import_users)
         .get("/api/v1/users", list_users)
         .get("/api/v1/users/{id}", show_user)
         .patch("/api/v1/users/{id}", change_user)
