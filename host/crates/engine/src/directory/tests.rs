@@ -368,6 +368,12 @@ async fn over_a_limit_nothing_is_written_until_an_administrator_says_so() {
     let grown =
         lab.try_run(true, anew, |sink| says(sink, vec![person("9", "new")], Vec::new())).await.unwrap();
     assert!(!grown.applied);
+    // As many, and not the same ones.
+    let anew = |import: &mut Import| import.approved = Some(approved.clone());
+    let others =
+        lab.try_run(true, anew, |sink| says(sink, vec![person("3", "cid")], Vec::new())).await.unwrap();
+    assert!(!others.applied);
+    assert_eq!(others.excesses.len(), 1);
     let anew = |import: &mut Import| import.approved = Some(approved.clone());
     let applied = lab.try_run(true, anew, |sink| says(sink, vec![ada], Vec::new())).await.unwrap();
     assert!(applied.applied);

@@ -173,6 +173,7 @@ impl Difference {
             changes: part.counts.copied + part.counts.updated,
             declared: part.declared,
             first_fill: part.before == 0,
+            removals: None,
         });
         let touched = Size {
             target: all,
@@ -181,6 +182,7 @@ impl Difference {
             changes: self.touched.len() as u64,
             declared: self.devices.len() as u64,
             first_fill: self.applications.values().all(|part| part.before == 0),
+            removals: None,
         };
         Ok(of.chain([touched]).collect())
     }

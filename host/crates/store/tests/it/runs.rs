@@ -105,7 +105,7 @@ both_engines! {
         assert_eq!((run.progress, run.counts, run.targets), (progress, counts(1), vec![target.clone()]));
 
         let size = Size {
-            target: name("site"), deletes: 1, removable: 2, changes: 3, declared: 4, first_fill: true,
+            target: name("site"), deletes: 1, removable: 2, changes: 3, declared: 4, first_fill: true, removals: None,
         };
         let ending = Ending {
             counts: counts(2),
