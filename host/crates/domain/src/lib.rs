@@ -32,6 +32,7 @@ pub mod path;
 pub mod place;
 pub mod plugin;
 pub mod policy;
+pub mod refresh;
 pub mod run;
 pub mod schedule;
 pub mod secret;

@@ -181,7 +181,7 @@ pub(crate) async fn carry_out(
     if !covered {
         imported.excesses = guard::check_with(&import.limits, MAX_DELETE_PERCENT, &imported.sizes);
     }
-    let of = Of { sync: &claim.run.sync, now: writing.now() };
+    let of = Of { sync: claim.sync()?, now: writing.now() };
     let mut work = Work { writing: &mut writing, of, import, control, report: Report::default() };
     work.all(&difference, &declared).await?;
     imported.report = work.report;
