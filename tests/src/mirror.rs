@@ -58,7 +58,7 @@ impl Mirror {
             "daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
             events {{ worker_connections 256; }}
             http {{
-                log_format asked '$uri $status $body_bytes_sent \"$http_range\" \"$http_authorization\"';
+                log_format asked '\"$uri\" $status $body_bytes_sent \"$http_range\" \"$http_authorization\"';
                 access_log {folder}/asked.log asked; default_type application/octet-stream;
                 client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
                 uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
@@ -133,14 +133,14 @@ impl Mirror {
         let file = self.folder.join("asked.log");
         let text = fs::read_to_string(&file).unwrap_or_default();
         let asked = text.lines().map(|line| {
-            let words: Vec<&str> = line.split(' ').collect();
             let quoted: Vec<&str> = line.split('"').collect();
+            let words: Vec<&str> = quoted[2].split_whitespace().collect();
             Asked {
-                path: words[0].trim_start_matches('/').to_owned(),
-                status: words[1].parse().expect("a status"),
-                bytes: words[2].parse().expect("a number"),
-                range: quoted[1].to_owned(),
-                authorization: quoted[3].to_owned(),
+                path: quoted[1].trim_start_matches('/').to_owned(),
+                status: words[0].parse().expect("a status"),
+                bytes: words[1].parse().expect("a number"),
+                range: quoted[3].to_owned(),
+                authorization: quoted[5].to_owned(),
             }
         });
         let asked = asked.collect();
