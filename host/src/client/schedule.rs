@@ -225,7 +225,8 @@ fn owner(owner: &Owner) -> String {
     if owner.gone { format!("{name} (gone)") } else { name }
 }
 
-fn when(when: &When) -> String {
+/// A rule as people read it.
+pub fn when(when: &When) -> String {
     match when {
         When::Interval { seconds, .. } => format!("every {}", length(*seconds)),
         When::Cron { expression, time_zone } => format!("{expression} ({time_zone})"),

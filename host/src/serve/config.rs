@@ -35,6 +35,10 @@ pub struct Values {
     /// Folder of this node: identity, key, embedded database, compiled plugins
     #[arg(long, env = "SYNCLINE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Folder of the library that a new server comes with, for its collections patches, engines and definitions
+    /// [default: library, in the data folder]
+    #[arg(long, env = "SYNCLINE_LIBRARY", value_name = "DIR")]
+    pub library: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7420]
     #[arg(long, env = "SYNCLINE_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
@@ -215,6 +219,7 @@ impl Values {
     pub fn or(self, less: Self) -> Self {
         Self {
             data: self.data.or(less.data),
+            library: self.library.or(less.library),
             listen: self.listen.or(less.listen),
             database: self.database.or(less.database),
             node_name: self.node_name.or(less.node_name),
@@ -264,7 +269,9 @@ impl Settings {
             (Some(_), None) => return Err(missing("tls-key", "the key of --tls-cert")),
             (None, Some(_)) => return Err(missing("tls-cert", "the certificate of --tls-key")),
         };
+        let library = values.library.unwrap_or_else(|| data.join("library"));
         let mut engine = EngineConfig::new(data);
+        engine.library = Some(library);
         engine.database = values.database;
         engine.node_name = checked_name(values.node_name.unwrap_or_else(machine_name))?;
         if let Some(runs) = values.concurrent_runs {

@@ -20,6 +20,7 @@ mod nodes;
 mod operations;
 mod plugins;
 mod publishing;
+mod refresh;
 mod schedules;
 mod stores;
 mod stranger;

@@ -92,7 +92,9 @@ pub(crate) fn routes() -> Routes {
         .post_once("/api/v1/collections", create_collection)
         .get("/api/v1/collections", list_collections)
         .get("/api/v1/collections/{name}", show_collection)
+        .patch("/api/v1/collections/{name}", change_collection)
         .delete("/api/v1/collections/{name}", remove_collection)
+        .post_once("/api/v1/collections/{name}/refresh", refresh_collection)
         // Syncs
         .post_once("/api/v1/syncs", create_sync)
         .get("/api/v1/syncs", list_syncs)

@@ -7,6 +7,7 @@ use crate::{
     Name,
     ids::{DeviceId, NodeId, RunId},
     log::LogLevel,
+    run::Subject,
 };
 
 /// A new line for the history. What is not set has nothing to do with it.
@@ -70,6 +71,17 @@ impl NewEvent {
     pub fn run(mut self, run: RunId, sync: &Name) -> Self {
         self.run = Some(run);
         self.sync = Some(sync.clone());
+        self
+    }
+
+    /// About a run, whatever it is of. A collection is named in the data, which is empty otherwise.
+    #[must_use]
+    pub fn of_run(mut self, run: RunId, subject: &Subject) -> Self {
+        self.run = Some(run);
+        match subject {
+            Subject::Sync(name) => self.sync = Some(name.clone()),
+            Subject::Collection(name) => self.data = serde_json::json!({ "collection": name }),
+        }
         self
     }
 

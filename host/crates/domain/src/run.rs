@@ -20,6 +20,51 @@ pub enum RunMode {
     Preview,
 }
 
+/// What a run is of: it brings that to what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// A sync fills its targets.
+    Sync(Name),
+    /// A collection is refreshed from its source.
+    Collection(Name),
+}
+
+impl Subject {
+    /// The sync, if it is one.
+    pub const fn sync(&self) -> Option<&Name> {
+        match self {
+            Self::Sync(name) => Some(name),
+            Self::Collection(_) => None,
+        }
+    }
+
+    /// The collection, if it is one.
+    pub const fn collection(&self) -> Option<&Name> {
+        match self {
+            Self::Sync(_) => None,
+            Self::Collection(name) => Some(name),
+        }
+    }
+
+    /// For the beginning of a sentence: `Sync nightly`, `Refresh of patches`.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Sync(name) => format!("Sync {name}"),
+            Self::Collection(name) => format!("Refresh of {name}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sync(name) => write!(f, "sync {name}"),
+            Self::Collection(name) => write!(f, "collection {name}"),
+        }
+    }
+}
+
 /// What began a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -268,8 +313,9 @@ pub struct TargetResult {
 pub struct Run {
     /// Id.
     pub id: RunId,
-    /// The sync.
-    pub sync: Name,
+    /// What it is of: the field `sync`, or `collection` for a refresh.
+    #[serde(flatten)]
+    pub subject: Subject,
     /// Whether it changes anything.
     pub mode: RunMode,
     /// What began it.
@@ -288,6 +334,9 @@ pub struct Run {
     pub state: RunState,
     /// Why it is queued, held, skipped or cancelled, in a sentence.
     pub reason: Option<String>,
+    /// While it is queued: what it waits for, such as `collection patches is being refreshed by run ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
     /// Attempts begun.
     pub attempt: u32,
     /// The node that has it or had it last.

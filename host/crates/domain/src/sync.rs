@@ -63,6 +63,9 @@ pub struct SyncSpec {
     #[serde(default = "three")]
     #[schema(minimum = 1, maximum = 20)]
     pub max_attempts: u32,
+    /// Whether its collections that have a source are refreshed before each run that changes something.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refresh_before: bool,
     /// World `directory-sync`: what becomes of what is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<ImportSpec>,
@@ -73,6 +76,11 @@ pub struct SyncSpec {
 
 fn empty_object() -> serde_json::Value {
     serde_json::json!({})
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 const fn yes() -> bool {

@@ -6,6 +6,7 @@
 //! * [`plugins`], [`places`], [`syncs`], [`schedules`], [`access`]: what administrators and operators register
 //! * [`devices`]: devices, their policies, and what they and the server say to each other
 //! * [`directory`]: directories, and what is imported from them
+//! * [`refresh`]: collections that are filled from their sources, and those that a server comes with
 //! * [`runs`]: starting, previewing, approving, cancelling, retrying
 //! * [`worker`]: how a node takes runs and keeps its leases
 //! * [`pipeline`]: declare, diff, guard, apply, verify, record
@@ -24,6 +25,7 @@ mod node;
 pub mod pipeline;
 pub mod places;
 pub mod plugins;
+pub mod refresh;
 pub mod runs;
 pub mod schedules;
 mod settings;
@@ -50,6 +52,8 @@ pub struct EngineConfig {
     pub data: PathBuf,
     /// URL of the database; the embedded one in `data` if absent.
     pub database: Option<String>,
+    /// Folder of the library that a server comes with; none is made if absent.
+    pub library: Option<PathBuf>,
     /// What people call this node.
     pub node_name: String,
     /// Runs under way at a time.
@@ -74,6 +78,7 @@ impl EngineConfig {
         Self {
             data: data.into(),
             database: None,
+            library: None,
             node_name: "syncline".to_owned(),
             concurrent_runs: 4,
             lease: Duration::from_secs(15),
@@ -144,13 +149,15 @@ impl Engine {
             // All changes are this node's own.
             inner.devices.quiet.open();
         }
-        Ok(Self { inner: Arc::new(inner) })
+        let engine = Self { inner: Arc::new(inner) };
+        engine.make_library().await?;
+        Ok(engine)
     }
 
     /// Takes up what this node left when it died, then works and fires schedules until [`Engine::stop`].
     pub async fn run(&self) -> Result<()> {
         for run in self.db().release_leases_of_node(self.node()).await? {
-            tracing::info!(run = %run.id, sync = %run.sync, state = %run.state, "Took up a run that this node left");
+            tracing::info!(run = %run.id, of = %run.subject, state = %run.state, "Took up a run that this node left");
         }
         let scheduler = self.clone();
         self.inner.tasks.spawn(async move { scheduler.fire_schedules_until_stopped().await });

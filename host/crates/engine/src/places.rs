@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use syncline_domain::{
     Failure, Name, RelPath,
     event::NewEvent,
+    guard::GuardLimits,
     ids::StoreId,
     log::LogLevel,
     place::{Collection, StoreKind, StoreRecord, StoreStatus},
+    refresh::{CollectionSource, RefreshSchedule},
 };
 use syncline_files::{FolderOptions, FolderStore};
 
@@ -67,6 +69,15 @@ pub struct NewCollection {
     /// For people.
     #[serde(default)]
     pub description: String,
+    /// Where its files come from; it is filled by hand if absent.
+    #[serde(default)]
+    pub source: CollectionSource,
+    /// When it is refreshed by itself; never if absent.
+    #[serde(default)]
+    pub refresh: Option<RefreshSchedule>,
+    /// Limits on the difference that a refresh applies unasked.
+    #[serde(default)]
+    pub limits: GuardLimits,
 }
 
 impl Engine {
@@ -193,19 +204,22 @@ impl Engine {
         Err(Error::conflict("store-node", message))
     }
 
-    /// Registers a part of a store as a collection. The folder need not be there yet.
+    /// Registers a part of a store as a collection. The folder need not be there yet. One that the server came with, and that
+    /// nobody changed or uses, gives way.
     pub async fn create_collection(&self, new: NewCollection, actor: &str) -> Result<Collection> {
-        self.db().store(&new.store).await.map_err(|_| {
-            Error::invalid("store", format!("there is no store {:?}: register it first", new.store))
-        })?;
         let collection = Collection {
             name: new.name,
             store: new.store,
             prefix: new.prefix,
             description: new.description,
+            source: new.source,
+            refresh: new.refresh,
+            limits: new.limits,
+            as_made: false,
             created_at: self.clock().now(),
             revision: 1,
         };
+        self.check_collection(&collection).await?;
         let message = format!("Collection {} was made in store {}", collection.name, collection.store);
         let event = NewEvent::new("collection.created", actor, message).store(&collection.store);
         self.db().add_collection(&collection, event).await?;

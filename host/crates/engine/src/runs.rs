@@ -7,7 +7,7 @@ use syncline_domain::{
     ids::{RunId, ScheduleId},
     log::LogLevel,
     place::StoreRecord,
-    run::{Approval, Run, RunMode, RunState, Trigger},
+    run::{Approval, Run, RunMode, RunState, Subject, Trigger},
     sync::Sync,
 };
 use syncline_store::{Lock, NewRun};
@@ -29,6 +29,11 @@ impl Engine {
         let sync = self.db().sync(sync).await?;
         let mut new = self.new_run(&sync, start.mode, actor).await?;
         new.anew = start.anew;
+        if start.mode == RunMode::Apply {
+            self.refresh_before(&sync, actor).await?;
+            // What it waits for stands before it in the queue.
+            new.id = RunId::new(self.clock().now());
+        }
         let what = if start.mode == RunMode::Preview { "A preview" } else { "A run" };
         self.enqueue(&new, format!("{what} of sync {} was started", sync.name)).await
     }
@@ -47,7 +52,12 @@ impl Engine {
             );
             return Err(Error::conflict("run-state", message));
         }
-        let sync = self.db().sync(&run.sync).await?;
+        let name = match &run.subject {
+            Subject::Sync(name) => name,
+            // What came by then is not downloaded again.
+            Subject::Collection(name) => return Ok(self.start_refresh(name, actor).await?.run),
+        };
+        let sync = self.db().sync(name).await?;
         let mut new = self.new_run(&sync, RunMode::Apply, actor).await?;
         new.trigger = Trigger::Retry;
         new.retry_of = Some(id);
@@ -55,7 +65,7 @@ impl Engine {
     }
 
     async fn enqueue(&self, new: &NewRun, message: String) -> Result<Run> {
-        let event = NewEvent::new("run.queued", &new.actor, message).run(new.id, &new.sync);
+        let event = NewEvent::new("run.queued", &new.actor, message).of_run(new.id, &new.subject);
         let run = self.db().enqueue_run(new, event).await?;
         self.wake();
         Ok(run)
@@ -74,9 +84,7 @@ impl Engine {
             locks.push(Lock { resource, exclusive: true });
         }
         for source in &bindings.sources {
-            if let Some(collection) = &source.collection {
-                locks.push(Lock { resource: format!("collection {}", collection.name), exclusive: false });
-            }
+            locks.extend(self.read_collections(source).await?);
             // Another sync may fill the store that this one reads.
             locks.push(Lock { resource: format!("store {}", source.store.name), exclusive: false });
         }
@@ -89,7 +97,7 @@ impl Engine {
         locks.dedup();
         Ok(NewRun {
             id: RunId::new(self.clock().now()),
-            sync: sync.name.clone(),
+            subject: Subject::Sync(sync.name.clone()),
             mode,
             trigger: Trigger::Manual,
             actor: actor.to_owned(),
@@ -121,8 +129,9 @@ impl Engine {
     pub async fn approve_run(&self, id: RunId, actor: &str) -> Result<Run> {
         let run = self.db().run(id).await?;
         let approval = Approval { actor: actor.to_owned(), at: self.clock().now(), sizes: run.sizes.clone() };
-        let message = format!("The held run of sync {} was approved", run.sync);
-        let event = NewEvent::new("run.approved", actor, message).run(id, &run.sync).level(LogLevel::Warn);
+        let message = format!("The held run of {} was approved", run.subject);
+        let event =
+            NewEvent::new("run.approved", actor, message).of_run(id, &run.subject).level(LogLevel::Warn);
         let run = self.db().approve_run(id, &approval, event).await?;
         self.wake();
         Ok(run)
@@ -134,16 +143,16 @@ impl Engine {
         let reason = reason
             .map_or_else(|| format!("rejected by {actor}"), |why| format!("rejected by {actor}: {why}"));
         let event =
-            NewEvent::new("run.rejected", actor, format!("The held run of sync {} was {reason}", run.sync))
-                .run(id, &run.sync);
+            NewEvent::new("run.rejected", actor, format!("The held run of {} was {reason}", run.subject))
+                .of_run(id, &run.subject);
         Ok(self.db().reject_run(id, actor, &reason, event).await?)
     }
 
     /// Ends a run: at once while it waits, at a safe point while it is under way.
     pub async fn cancel_run(&self, id: RunId, actor: &str) -> Result<Run> {
         let run = self.db().run(id).await?;
-        let message = format!("Cancelling the run of sync {} was asked for", run.sync);
-        let event = NewEvent::new("run.cancel-asked", actor, message).run(id, &run.sync);
+        let message = format!("Cancelling the run of {} was asked for", run.subject);
+        let event = NewEvent::new("run.cancel-asked", actor, message).of_run(id, &run.subject);
         let run = self.db().cancel_run(id, actor, event).await?;
         self.inner.worker.cancel(id);
         self.wake();

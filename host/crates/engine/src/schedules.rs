@@ -129,7 +129,7 @@ impl Engine {
                 self.pause_broken(&schedule, &error).await?;
             }
         }
-        Ok(())
+        self.fire_refreshes(now).await
     }
 
     async fn fire(&self, schedule: &Schedule, now: Timestamp) -> Result<()> {
@@ -137,6 +137,9 @@ impl Engine {
         let (id, spec) = (schedule.id, &schedule.spec);
         let due: Due = due(id, spec, schedule.created_at, next_nominal, now)?;
         let sync = self.db().sync(&spec.sync).await?;
+        if due.run.is_some() {
+            self.refresh_before(&sync, &format!("schedule {id}")).await?;
+        }
         let new = self.scheduled_run(&sync, id, due.run).await?;
         let fired = self.db().fire_schedule(schedule, &due, fires_at(id, spec, due.next), &new).await?;
         if fired.skipped > 0 {
@@ -187,7 +190,7 @@ impl Engine {
         const MOST_EVENTS: u64 = 10_000_000;
         self.db().touch_node(self.node(), &self.config().node_name, env!("CARGO_PKG_VERSION")).await?;
         for run in self.db().expire_leases().await? {
-            tracing::warn!(run = %run.id, sync = %run.sync, state = %run.state, "The node of a run went away");
+            tracing::warn!(run = %run.id, of = %run.subject, state = %run.state, "The node of a run went away");
             self.wake();
         }
         if round.is_multiple_of(120) {

@@ -16,7 +16,7 @@ use std::{
 
 use futures::FutureExt;
 use parking_lot::Mutex;
-use syncline_domain::{Failure, ids::RunId};
+use syncline_domain::{Failure, ids::RunId, run::Subject};
 use syncline_sandbox::{StopSignal, Stopper};
 use syncline_store::Claim;
 use tokio::sync::Semaphore;
@@ -221,8 +221,14 @@ impl Engine {
     /// A run waits with the locks that its sync needed when it was queued. If the sync was changed since, it goes back and
     /// waits for those that it needs now.
     async fn requeued_with_other_locks(&self, claim: &Claim) -> Result<bool> {
-        let sync = self.db().sync(&claim.run.sync).await?;
-        let needed = self.new_run(&sync, claim.run.mode, &claim.run.actor).await?;
+        let needed = match &claim.run.subject {
+            Subject::Sync(name) => {
+                self.new_run(&self.db().sync(name).await?, claim.run.mode, &claim.run.actor).await?
+            }
+            Subject::Collection(name) => {
+                self.new_refresh(&self.db().collection(name).await?, &claim.run.actor).await?
+            }
+        };
         if needed.locks == claim.locks && needed.bound_to == claim.run.bound_to {
             return Ok(false);
         }

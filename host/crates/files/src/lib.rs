@@ -14,7 +14,7 @@
 //! All calls block, on plain threads. Failures name store and path, and say what to do.
 //!
 //! Where to look: `store` (what a store can do), `folder` (the one kind there is), `intent`, `diff`, `apply` (one module
-//! each for the steps above), `inventory` (files that the host writes), `read` (for plugins), `digests`, `globs`, `pool`
+//! each for the steps above), `intake` (files that a list names, from elsewhere), `inventory` (files that the host writes), `read` (for plugins), `digests`, `globs`, `pool`
 //! (threads), `rate` (bytes a second), `errors` (system calls that fail).
 //!
 //! # What holds everywhere
@@ -44,6 +44,7 @@ pub mod digests;
 mod errors;
 mod folder;
 mod globs;
+pub mod intake;
 mod intent;
 mod inventory;
 mod pool;

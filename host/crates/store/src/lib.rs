@@ -50,6 +50,7 @@ mod page;
 mod places;
 mod plugins;
 mod readers;
+mod refresh;
 mod requests;
 mod row;
 mod runs;
@@ -91,6 +92,7 @@ pub use key::SecretKey;
 pub use nodes::NodeRecord;
 pub use offline::{known_schema, snapshot, stored_schema};
 pub use page::{Listed, Page};
+pub use refresh::Refresh;
 pub use requests::{REMEMBERED_FOR, Remembered};
 pub use runs::{
     Lock, NewRun, RunFilter,

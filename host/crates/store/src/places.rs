@@ -3,10 +3,12 @@
 //! Syncs name them without a reference that the database knows, since a source can be either: whatever comes or goes here
 //! takes the turn [`Turn::Setup`], in which the names are looked at.
 
+use jiff::Timestamp;
 use syncline_domain::{
     Name,
     event::NewEvent,
     place::{Collection, StoreRecord},
+    refresh::CollectionSource,
 };
 
 use crate::{
@@ -25,9 +27,10 @@ macro_rules! store_columns {
 
 macro_rules! collection_columns {
     () => {
-        "name, store, prefix, description, created_at, revision"
+        "name, store, prefix, description, source, refresh, limits, as_made, created_at, revision"
     };
 }
+pub(crate) use collection_columns;
 
 impl Db {
     /// Registers a store. Its revision is 1, whatever `store` says. [`Error::Conflict`] if the folder with this mark is
@@ -94,7 +97,7 @@ impl Db {
     pub async fn remove_store(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        let mut by = collections_in(&mut tx, name).await?;
+        let mut by = collections_with(&mut tx, name).await?;
         let collection = find_collection(&mut tx, name).await?;
         by.extend(
             syncs::using(&mut tx, |spec| {
@@ -114,12 +117,18 @@ impl Db {
         Ok(())
     }
 
-    /// Registers a collection in a store that is there. Its revision is 1, whatever `collection` says.
+    /// Registers a collection in a store that is there, with its next tick. Its revision is 1, whatever `collection` says. One of
+    /// that name that is as the server made it, and that nobody uses, goes.
     pub async fn add_collection(&self, collection: &Collection, event: NewEvent) -> Result<Collection> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        find_store(&mut tx, &collection.store).await?.or_not_found("store", &collection.store)?;
-        let inserted = insert_collection(collection).execute(&mut tx).await;
+        stores_must_exist(&mut tx, collection).await?;
+        if find_collection(&mut tx, &collection.name).await?.is_some_and(|present| present.as_made)
+            && users_of_collection(&mut tx, &collection.name).await?.is_empty()
+        {
+            sql("DELETE FROM collections WHERE name = $1").bind(&collection.name).execute(&mut tx).await?;
+        }
+        let inserted = insert_collection(collection, self.now()).execute(&mut tx).await;
         inserted.map_err(|error| error.or_exists("collection", &collection.name))?;
         let added = find_collection(&mut tx, &collection.name).await?;
         tx.event(event);
@@ -141,20 +150,26 @@ impl Db {
         find_collection(&mut self.read().await?, name).await?.or_not_found("collection", name)
     }
 
-    /// Changes a collection that was read before: its revision must still be what it was.
+    /// Changes a collection that was read before, with its next tick: its revision must still be what it was.
     pub async fn update_collection(&self, collection: &Collection, event: NewEvent) -> Result<Collection> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        find_store(&mut tx, &collection.store).await?.or_not_found("store", &collection.store)?;
+        stores_must_exist(&mut tx, collection).await?;
         let query = sql("UPDATE collections
-            SET store = $3, prefix = $4, description = $5, revision = revision + 1
+            SET store = $3, prefix = $4, description = $5, source = $6, refresh = $7, limits = $8, as_made = $9,
+                next_tick = $10, revision = revision + 1
             WHERE name = $1 AND revision = $2");
         let query = query
             .bind(&collection.name)
             .bind(collection.revision)
             .bind(&collection.store)
             .bind(collection.prefix.as_bytes())
-            .bind(&collection.description);
+            .bind(&collection.description)
+            .bind_json(&collection.source)
+            .bind_json_opt(collection.refresh.as_ref())
+            .bind_json(&collection.limits)
+            .bind(collection.as_made)
+            .bind(collection.next_tick(self.now()));
         let changed = query.execute(&mut tx).await?;
         let found = find_collection(&mut tx, &collection.name).await?;
         let stored = found.or_not_found("collection", &collection.name)?;
@@ -166,12 +181,11 @@ impl Db {
         Ok(stored)
     }
 
-    /// Forgets a collection; the files stay. [`Error::InUse`] if syncs read it.
+    /// Forgets a collection; the files stay. [`Error::InUse`] if syncs read it, or if it is being refreshed.
     pub async fn remove_collection(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        let by =
-            syncs::using(&mut tx, |spec| spec.directory.is_none() && spec.sources.contains(name)).await?;
+        let by = users_of_collection(&mut tx, name).await?;
         if !by.is_empty() {
             return Err(Error::InUse { what: "collection", name: name.to_string(), by });
         }
@@ -197,12 +211,12 @@ pub(crate) async fn check_names(session: &mut Session, sources: &[Name], targets
     Ok(())
 }
 
-async fn find_store(session: &mut Session, name: &Name) -> Result<Option<StoreRecord>> {
+pub(crate) async fn find_store(session: &mut Session, name: &Name) -> Result<Option<StoreRecord>> {
     let query = sql(concat!("SELECT ", store_columns!(), " FROM stores WHERE name = $1"));
     query.bind(name).row(session).await?.as_ref().map(parse_store).transpose()
 }
 
-async fn find_collection(session: &mut Session, name: &Name) -> Result<Option<Collection>> {
+pub(crate) async fn find_collection(session: &mut Session, name: &Name) -> Result<Option<Collection>> {
     let query = sql(concat!("SELECT ", collection_columns!(), " FROM collections WHERE name = $1"));
     query.bind(name).row(session).await?.as_ref().map(parse_collection).transpose()
 }
@@ -222,18 +236,55 @@ async fn refuse_same_mark(session: &mut Session, store: &StoreRecord) -> Result<
     }
 }
 
-async fn collections_in(session: &mut Session, store: &Name) -> Result<Vec<String>> {
-    let query = sql("SELECT name FROM collections WHERE store = $1");
-    let rows = query.bind(store).rows(session).await?;
-    let mut names = Vec::with_capacity(rows.len());
+/// Collections that are in a store, or refreshed from it, for people.
+async fn collections_with(session: &mut Session, store: &Name) -> Result<Vec<String>> {
+    let query = sql(concat!("SELECT ", collection_columns!(), " FROM collections"));
+    let rows = query.rows(session).await?;
+    let mut names = Vec::new();
     for row in &rows {
-        names.push(format!("collection {}", row.of("collections", "name").get::<String>("name")?));
+        let collection = parse_collection(row)?;
+        if collection.store == *store || source_store(&collection.source) == Some(store) {
+            names.push(format!("collection {}", collection.name));
+        }
     }
     names.sort();
     Ok(names)
 }
 
-fn insert_store(store: &StoreRecord) -> Query {
+const fn source_store(source: &CollectionSource) -> Option<&Name> {
+    match source {
+        CollectionSource::Store(source) => Some(&source.store),
+        CollectionSource::None | CollectionSource::Http(_) => None,
+    }
+}
+
+async fn stores_must_exist(session: &mut Session, collection: &Collection) -> Result<()> {
+    for store in [Some(&collection.store), source_store(&collection.source)].into_iter().flatten() {
+        find_store(session, store).await?.or_not_found("store", store)?;
+    }
+    Ok(())
+}
+
+/// What needs a collection, for people: syncs that read it, and runs that refresh it.
+async fn users_of_collection(session: &mut Session, name: &Name) -> Result<Vec<String>> {
+    let mut by =
+        syncs::using(session, |spec| spec.directory.is_none() && spec.sources.contains(name)).await?;
+    let query = sql("SELECT id FROM runs
+        WHERE collection = $1 AND state IN ('queued', 'claimed', 'running', 'held', 'cancelling') ORDER BY id");
+    for row in &query.bind(name).rows(session).await? {
+        by.push(format!("run {}", row.of("runs", "id").get::<String>("id")?));
+    }
+    Ok(by)
+}
+
+/// [`Error::NotFound`] unless the collection is there, and stays there until this transaction ends.
+pub(crate) async fn collection_must_exist(session: &mut Session, name: &Name) -> Result<()> {
+    let query = sql("SELECT name FROM collections WHERE name = $1 {for update}");
+    query.bind(name).row(session).await?.or_not_found("collection", name)?;
+    Ok(())
+}
+
+pub(crate) fn insert_store(store: &StoreRecord) -> Query {
     sql(concat!(
         "INSERT INTO stores (",
         store_columns!(),
@@ -251,13 +302,22 @@ fn insert_store(store: &StoreRecord) -> Query {
     .bind(store.created_at)
 }
 
-fn insert_collection(collection: &Collection) -> Query {
-    sql(concat!("INSERT INTO collections (", collection_columns!(), ") VALUES ($1, $2, $3, $4, $5, 1)"))
-        .bind(&collection.name)
-        .bind(&collection.store)
-        .bind(collection.prefix.as_bytes())
-        .bind(&collection.description)
-        .bind(collection.created_at)
+pub(crate) fn insert_collection(collection: &Collection, now: Timestamp) -> Query {
+    sql(concat!(
+        "INSERT INTO collections (",
+        collection_columns!(),
+        ", next_tick) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10)"
+    ))
+    .bind(&collection.name)
+    .bind(&collection.store)
+    .bind(collection.prefix.as_bytes())
+    .bind(&collection.description)
+    .bind_json(&collection.source)
+    .bind_json_opt(collection.refresh.as_ref())
+    .bind_json(&collection.limits)
+    .bind(collection.as_made)
+    .bind(collection.created_at)
+    .bind(collection.next_tick(now))
 }
 
 fn parse_store(row: &Row) -> Result<StoreRecord> {
@@ -277,13 +337,17 @@ fn parse_store(row: &Row) -> Result<StoreRecord> {
     })
 }
 
-fn parse_collection(row: &Row) -> Result<Collection> {
+pub(crate) fn parse_collection(row: &Row) -> Result<Collection> {
     let row = row.of("collections", "name");
     Ok(Collection {
         name: row.parse("name")?,
         store: row.parse("store")?,
         prefix: row.path("prefix")?,
         description: row.get("description")?,
+        source: row.json("source")?,
+        refresh: row.json_opt("refresh")?,
+        limits: row.json("limits")?,
+        as_made: row.get("as_made")?,
         created_at: row.time("created_at")?,
         revision: row.get("revision")?,
     })

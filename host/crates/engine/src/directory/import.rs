@@ -179,7 +179,7 @@ pub(crate) async fn carry_out(
         }
     }
     imported.excesses = guard::check_beyond(approved, &import.limits, MAX_DELETE_PERCENT, &imported.sizes);
-    let of = Of { sync: &claim.run.sync, now: writing.now() };
+    let of = Of { sync: claim.sync()?, now: writing.now() };
     let mut work = Work { writing: &mut writing, of, import, control, report: Report::default() };
     work.all(&difference, &declared).await?;
     imported.report = work.report;

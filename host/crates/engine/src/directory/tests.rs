@@ -22,7 +22,7 @@ use syncline_domain::{
     ids::{NodeId, RunId},
     operation::{OperationKind, OperationState},
     plugin::{Manifest, PluginState, PluginVersion, SandboxLimits},
-    run::{Ending, RunMode, RunState, Trigger},
+    run::{Ending, RunMode, RunState, Subject, Trigger},
     sync::Sync,
 };
 use syncline_sandbox::DirectorySink;
@@ -151,7 +151,7 @@ impl Lab {
     async fn claim(&self) -> Claim {
         let run = NewRun {
             id: RunId::new(self.clock.now()),
-            sync: name("s"),
+            subject: Subject::Sync(name("s")),
             mode: RunMode::Apply,
             trigger: Trigger::Manual,
             actor: "tester".to_owned(),

@@ -18,7 +18,7 @@ use syncline_domain::{
     operation::{Operation, OperationState},
     place::StoreRecord,
     plugin::{Capability, SandboxLimits, allowed},
-    run::{Counts, Phase, RunMode, TargetResult},
+    run::{Counts, Phase, RunMode, RunState, TargetResult},
     sync::{Compare, Verify},
 };
 use syncline_files::{ApplyOptions, Context, DiffOptions, Intent, Source, Target, TargetDiff};
@@ -37,7 +37,7 @@ use crate::{
     worker::Control,
 };
 
-mod digests;
+pub(super) mod digests;
 
 use digests::StoredDigests;
 
@@ -300,6 +300,9 @@ async fn prepare(work: &Work<'_>) -> Result<FileJob> {
     let bindings = engine.bindings(spec).await?;
     let plugin = engine.load_plugin(&work.plugin.digest).await?;
     let Bindings { sources: bound_sources, targets: bound_targets } = bindings;
+    if spec.refresh_before {
+        tell_of_refreshes(work, &bound_sources).await?;
+    }
     let mut sources = Vec::new();
     for source in bound_sources {
         sources.push(open_source(engine, source).await?);
@@ -339,6 +342,22 @@ async fn prepare(work: &Work<'_>) -> Result<FileJob> {
     })
 }
 
+/// A refresh that was waited for and failed leaves the files as they were: whoever reads the log should know.
+async fn tell_of_refreshes(work: &Work<'_>, sources: &[ResolvedSource]) -> Result<()> {
+    for collection in sources.iter().filter_map(|source| source.collection.as_ref()) {
+        let Some(run) = work.engine.last_refresh(&collection.name).await? else { continue };
+        if run.state != RunState::Succeeded {
+            let why = run.failure.map(|failure| format!(": {failure}")).unwrap_or_default();
+            let message = format!(
+                "collection {} is as it was before its last refresh, run {}, which {}{why}",
+                collection.name, run.id, run.state
+            );
+            work.journal.say(LogLevel::Warn, message);
+        }
+    }
+    Ok(())
+}
+
 async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSource> {
     let store = engine.open_store(&resolved.store).await?;
     let mut labels = resolved.store.labels.clone();
@@ -369,10 +388,22 @@ fn empty(resolved: &ResolvedSource) -> Failure {
     let prefix =
         resolved.collection.as_ref().map(|collection| collection.prefix.to_text()).unwrap_or_default();
     let folder = Path::new(&resolved.store.path).join(prefix);
+    let refreshed = resolved.collection.as_ref().is_some_and(|collection| collection.source.is_some());
+    let first = if refreshed {
+        format!(
+            "refresh it (`syncline collection refresh {}`), or fill {} by hand",
+            resolved.name,
+            folder.display()
+        )
+    } else if resolved.collection.is_some() {
+        format!("fill {} by hand, or give it a source and refresh it", folder.display())
+    } else {
+        format!("fill {} first", folder.display())
+    };
+    let what = if resolved.collection.is_some() { "collection" } else { "source" };
     let message = format!(
-        "source {:?} has no files: fill {} first (a sync of an empty source is refused, so that it cannot empty its targets)",
-        resolved.name,
-        folder.display()
+        "{what} {:?} has no files: {first} (a sync of an empty source is refused, so that it cannot empty its targets)",
+        resolved.name
     );
     Failure::settings("empty-source", message)
 }

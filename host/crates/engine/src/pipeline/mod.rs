@@ -7,6 +7,7 @@
 //! * [`files`]: world `file-sync`, without any database, so that `plugin try` takes the same road
 //! * [`policies`]: world `device-policy`
 //! * [`directory`]: world `directory-sync`
+//! * [`refresh`]: collections, which have a source in place of a plugin
 //! * [`sources`]: what a plugin sees of the stores that it may read
 //! * [`journal`]: what a run leaves behind while it works
 
@@ -14,6 +15,7 @@ pub mod directory;
 pub mod files;
 pub mod journal;
 pub mod policies;
+pub mod refresh;
 pub mod sources;
 
 use std::{sync::Arc, time::Duration};
@@ -26,7 +28,7 @@ use syncline_domain::{
     guard::{Excess, Size},
     log::LogLevel,
     plugin::{DEVICE_POLICY, DIRECTORY_SYNC, PluginState, PluginVersion},
-    run::{Counts, Ending, Run, RunMode, RunState, TargetResult},
+    run::{Counts, Ending, Run, RunMode, RunState, Subject, TargetResult},
     sync::Sync,
 };
 use syncline_store::Claim;
@@ -153,9 +155,13 @@ async fn road(
     control: &Arc<Control>,
     journal: &Arc<Journal>,
 ) -> Result<Outcome> {
-    let sync = engine.db().sync(&claim.run.sync).await?;
+    let name = match &claim.run.subject {
+        Subject::Sync(name) => name,
+        Subject::Collection(name) => return refresh::begin(engine, claim, name, control, journal).await,
+    };
+    let sync = engine.db().sync(name).await?;
     let plugin = runnable_plugin(engine, &sync).await?;
-    engine.db().begin_run(claim, &plugin.digest).await?;
+    engine.db().begin_run(claim, plugin.digest.as_str()).await?;
     engine.db().clear_operations(claim).await?;
     let digest = plugin.digest.clone();
     let work =
@@ -205,7 +211,7 @@ impl Engine {
         let run = self.db().run(claim.run.id).await?;
         let stop = control.stopped();
         if stop == Some(Stop::LeaseLost) {
-            tracing::warn!(run = %run.id, sync = %run.sync, "This node lost its lease on a run and leaves it alone");
+            tracing::warn!(run = %run.id, of = %run.subject, "This node lost its lease on a run and leaves it alone");
             return Ok(());
         }
         if let Err(error) = self.count_strike(&outcome).await {
@@ -331,7 +337,7 @@ fn held_reason(excesses: &[Excess]) -> String {
 }
 
 fn event_of(run: &Run, ending: &Ending) -> NewEvent {
-    let sync = &run.sync;
+    let title = run.subject.title();
     let counts = &ending.counts;
     // What is told of a directory are entries, memberships and users.
     let of_directory = ending.targets.iter().any(|one| one.target.as_str() == ENTRIES);
@@ -343,17 +349,20 @@ fn event_of(run: &Run, ending: &Ending) -> NewEvent {
     let why = ending.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
     let reason = ending.reason.clone().unwrap_or_default();
     let (level, message) = match ending.state {
-        RunState::Succeeded => (LogLevel::Info, format!("Sync {sync}: {done}")),
-        RunState::Partial => (LogLevel::Warn, format!("Sync {sync} is not whole: {done}")),
-        RunState::Held => (LogLevel::Warn, format!("Sync {sync} is held: {reason}")),
-        RunState::Queued => (LogLevel::Warn, format!("Sync {sync} is queued again: {reason}")),
-        RunState::Cancelled => (LogLevel::Info, format!("Sync {sync} was cancelled: {done}")),
-        _ => (LogLevel::Error, format!("Sync {sync} failed: {why}")),
+        RunState::Succeeded => (LogLevel::Info, format!("{title}: {done}")),
+        RunState::Partial => (LogLevel::Warn, format!("{title} is not whole: {done}")),
+        RunState::Held => (LogLevel::Warn, format!("{title} is held: {reason}")),
+        RunState::Queued => (LogLevel::Warn, format!("{title} is queued again: {reason}")),
+        RunState::Cancelled => (LogLevel::Info, format!("{title} was cancelled: {done}")),
+        _ => (LogLevel::Error, format!("{title} failed: {why}")),
     };
-    let data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    let mut data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    if let Some(collection) = run.subject.collection() {
+        data["collection"] = collection.as_str().into();
+    }
     let kind =
         format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
-    NewEvent::new(&kind, "system", message).run(run.id, sync).level(level).data(data)
+    NewEvent::new(&kind, "system", message).of_run(run.id, &run.subject).level(level).data(data)
 }
 
 #[cfg(test)]

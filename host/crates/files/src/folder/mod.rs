@@ -29,7 +29,7 @@ use rustix::{
 use syncline_domain::{Failure, Name, RelPath, ids::StoreId};
 
 use crate::{
-    errors,
+    errors, intake,
     rate::Rate,
     store::{Dir, Names, RESERVED, Store},
 };
@@ -172,25 +172,11 @@ impl Store for FolderStore {
     }
 
     fn prepare(&self, keep: &HashSet<String>) -> Result<u64, Failure> {
-        let temp = self.0.temp()?;
-        let place = temp_path();
-        let fail = |doing, errno| self.0.fail(&place, doing, errno);
-        let listed = rustix::fs::openat(temp, c".", FOLDER, Mode::empty()).map_err(|e| fail("open", e))?;
-        let mut names = Names::default();
-        dir::list(&listed, &mut names).map_err(|errno| fail("list", errno))?;
-        let mut kept = 0;
-        for (name, _) in names.iter() {
-            if std::str::from_utf8(name).is_ok_and(|name| keep.contains(name)) {
-                let stat = rustix::fs::statat(temp, name, AtFlags::SYMLINK_NOFOLLOW);
-                kept += stat.map_or(0, |stat| stat.st_size.max(0).unsigned_abs());
-                continue;
-            }
-            match rustix::fs::unlinkat(temp, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(fail("clear", errno)),
-            }
-        }
-        Ok(kept)
+        self.0.clear_temp(keep, |name| !name.starts_with(intake::PREFIX.as_bytes()))
+    }
+
+    fn sweep(&self, prefix: &str, keep: &HashSet<String>) -> Result<u64, Failure> {
+        self.0.clear_temp(keep, |name| name.starts_with(prefix.as_bytes()))
     }
 
     fn admit(&self, bytes: u64, keep_going: &dyn Fn() -> Result<(), Failure>) -> Result<(), Failure> {
@@ -217,6 +203,29 @@ impl Inner {
                 "store {name}: {path:?} {why}; mount the share that belongs there, or adopt the folder anew"
             ),
         ))
+    }
+
+    /// Removes temporary files whose names are `among` those asked for, all but those in `keep`, whose bytes it counts.
+    fn clear_temp(&self, keep: &HashSet<String>, among: impl Fn(&[u8]) -> bool) -> Result<u64, Failure> {
+        let temp = self.temp()?;
+        let place = temp_path();
+        let fail = |doing, errno| self.fail(&place, doing, errno);
+        let listed = rustix::fs::openat(temp, c".", FOLDER, Mode::empty()).map_err(|e| fail("open", e))?;
+        let mut names = Names::default();
+        dir::list(&listed, &mut names).map_err(|errno| fail("list", errno))?;
+        let mut kept = 0;
+        for (name, _) in names.iter().filter(|(name, _)| among(name)) {
+            if std::str::from_utf8(name).is_ok_and(|name| keep.contains(name)) {
+                let stat = rustix::fs::statat(temp, name, AtFlags::SYMLINK_NOFOLLOW);
+                kept += stat.map_or(0, |stat| stat.st_size.max(0).unsigned_abs());
+                continue;
+            }
+            match rustix::fs::unlinkat(temp, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(fail("clear", errno)),
+            }
+        }
+        Ok(kept)
     }
 
     /// `.syncline/tmp`, made when first needed.

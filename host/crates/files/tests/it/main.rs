@@ -12,6 +12,7 @@ mod damage;
 mod declarations;
 mod harness;
 mod hostile;
+mod intake;
 mod lease;
 mod marks;
 mod nested;

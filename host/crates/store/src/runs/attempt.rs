@@ -19,8 +19,10 @@ use crate::{
 };
 
 impl Db {
-    /// The run begins, with this version of its plugin. Fails with [`Error::Transition`] if it was cancelled meanwhile.
-    pub async fn begin_run(&self, claim: &Claim, plugin_digest: &str) -> Result<Run> {
+    /// The run begins, with this version of its plugin if it has one. Fails with [`Error::Transition`] if it was cancelled
+    /// meanwhile.
+    pub async fn begin_run(&self, claim: &Claim, plugin_digest: impl Into<Option<&str>>) -> Result<Run> {
+        let plugin_digest: Option<&str> = plugin_digest.into();
         let mut tx = self.begin().await?;
         let from = hold(&mut tx, claim).await?;
         check_transition(claim.run.id, from, RunState::Running)?;
@@ -85,8 +87,8 @@ impl Db {
         check_changed(query.execute(&mut tx).await?, claim.run.id, from, ending.state)?;
         release_locks(&mut tx, claim.run.id, ending.state).await?;
         close_attempt(&mut tx, claim.run.id, ending.state, ending.failure.as_ref(), now).await?;
-        if let Some(cursor) = &ending.cursor {
-            syncs::set_cursor(&mut tx, &claim.run.sync, cursor.as_deref(), now).await?;
+        if let (Some(cursor), Some(sync)) = (&ending.cursor, claim.run.subject.sync()) {
+            syncs::set_cursor(&mut tx, sync, cursor.as_deref(), now).await?;
         }
         let run = find(&mut tx, claim.run.id).await?;
         for event in events {

@@ -9,10 +9,12 @@ use syncline_domain::{
     Name, RelPath,
     clock::Clock,
     event::NewEvent,
+    guard::GuardLimits,
     ids::{NodeId, RunId, StoreId},
     place::{Collection, StoreKind, StoreRecord},
     plugin::{Manifest, PluginState, PluginVersion, SandboxLimits},
-    run::{Run, RunMode, Trigger},
+    refresh::CollectionSource,
+    run::{Run, RunMode, Subject, Trigger},
     sync::{Sync, SyncSpec},
 };
 use syncline_store::{Claim, Db, Lock, NewRun, Result, SecretKey};
@@ -194,6 +196,10 @@ impl Lab {
             store: name(store),
             prefix: RelPath::new(b"library/\xff".to_vec()).unwrap(),
             description: "Patches".to_owned(),
+            source: CollectionSource::None,
+            refresh: None,
+            limits: GuardLimits::default(),
+            as_made: false,
             created_at: self.now(),
             revision: 1,
         }
@@ -213,7 +219,7 @@ impl Lab {
         };
         NewRun {
             id: RunId::new(self.now()),
-            sync: name("s"),
+            subject: Subject::Sync(name("s")),
             mode: RunMode::Apply,
             trigger: Trigger::Manual,
             actor: "tester".to_owned(),

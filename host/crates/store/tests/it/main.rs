@@ -25,6 +25,7 @@ mod places;
 mod plugins;
 mod postgres;
 mod presence;
+mod refreshes;
 mod runs;
 mod schedules;
 mod secrets;

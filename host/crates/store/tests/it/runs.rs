@@ -6,7 +6,9 @@ use syncline_domain::{
     Failure,
     guard::{Excess, Size},
     ids::RunId,
-    run::{Counts, Ending, Phase, PluginProgress, Progress, RunMode, RunState, TargetResult, Trigger},
+    run::{
+        Counts, Ending, Phase, PluginProgress, Progress, RunMode, RunState, Subject, TargetResult, Trigger,
+    },
 };
 use syncline_store::{Error, NewRun, Page, RunFilter};
 
@@ -35,7 +37,7 @@ both_engines! {
 
         let twice = db.enqueue_run(&new, event("run.queued")).await.unwrap_err();
         assert!(matches!(twice, Error::Exists { what: "run", .. }), "{twice}");
-        let nothing = NewRun { id: RunId::new(lab.now()), sync: name("x"), ..new };
+        let nothing = NewRun { id: RunId::new(lab.now()), subject: Subject::Sync(name("x")), ..new };
         let nothing = db.enqueue_run(&nothing, event("run.queued")).await.unwrap_err();
         assert!(matches!(nothing, Error::NotFound { what: "sync", .. }));
         let unknown = db.run(RunId::new(lab.now())).await.unwrap_err();

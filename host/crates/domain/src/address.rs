@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Why nothing is ever connected to at this address; none if it may be. Private networks and loopback may be: that is
-/// where directories stand.
-pub(crate) fn refusal(address: IpAddr) -> Option<&'static str> {
+/// where directories, and other servers of a house, stand.
+pub fn refusal(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => refusal_v4(address),
         IpAddr::V6(address) => refusal_v6(address),
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_directory_stands_at_is_refused_in_every_spelling() {
+    fn what_no_server_stands_at_is_refused_in_every_spelling() {
         for text in [
             "0.0.0.0",
             "0.0.0.1",
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn where_directories_stand_is_not() {
+    fn where_servers_stand_is_not() {
         for text in [
             "127.0.0.1",
             "10.0.0.1",
