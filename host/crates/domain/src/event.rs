@@ -29,6 +29,9 @@ pub struct NewEvent {
     /// The store or distribution server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<Name>,
+    /// The collections. An event about a sync is about those that the sync reads, without being told so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Name>,
     /// The plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Name>,
@@ -52,6 +55,7 @@ impl NewEvent {
             run: None,
             sync: None,
             store: None,
+            collections: Vec::new(),
             plugin: None,
             device: None,
             data: serde_json::Value::Null,
@@ -84,6 +88,13 @@ impl NewEvent {
     #[must_use]
     pub fn store(mut self, store: &Name) -> Self {
         self.store = Some(store.clone());
+        self
+    }
+
+    /// About a collection, and those that were named before.
+    #[must_use]
+    pub fn collection(mut self, collection: &Name) -> Self {
+        self.collections.push(collection.clone());
         self
     }
 

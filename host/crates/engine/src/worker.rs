@@ -222,7 +222,8 @@ impl Engine {
     /// waits for those that it needs now.
     async fn requeued_with_other_locks(&self, claim: &Claim) -> Result<bool> {
         let sync = self.db().sync(&claim.run.sync).await?;
-        let needed = self.new_run(&sync, claim.run.mode, &claim.run.actor).await?;
+        let needed =
+            self.new_run_of(&sync, claim.run.mode, &claim.run.actor, claim.run.repair.as_ref()).await?;
         if needed.locks == claim.locks && needed.bound_to == claim.run.bound_to {
             return Ok(false);
         }
