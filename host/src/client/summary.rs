@@ -184,7 +184,7 @@ fn took(run: &Run) -> String {
 fn started_by(run: &Run) -> String {
     match run.trigger {
         Trigger::Schedule => format!("{} for {}", run.actor, moment_or(run.nominal_time, "a tick")),
-        Trigger::Manual | Trigger::Retry => run.actor.clone(),
+        Trigger::Manual | Trigger::Retry | Trigger::Repair => run.actor.clone(),
     }
 }
 

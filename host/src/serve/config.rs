@@ -85,6 +85,9 @@ pub struct Values {
     /// How long events are kept [default: 30]
     #[arg(long, env = "SYNCLINE_KEEP_EVENTS_DAYS", value_name = "DAYS")]
     pub keep_events_days: Option<u64>,
+    /// How many events are kept at most [default: 10000000]
+    #[arg(long, env = "SYNCLINE_KEEP_EVENTS_COUNT", value_name = "COUNT")]
+    pub keep_events_count: Option<u64>,
     /// How memory of plugins is allocated [default: pooling]
     #[arg(long, env = "SYNCLINE_ALLOCATION", value_enum, value_name = "HOW")]
     pub allocation: Option<AllocationKind>,
@@ -235,6 +238,7 @@ impl Values {
             lease_seconds: self.lease_seconds.or(less.lease_seconds),
             poll_milliseconds: self.poll_milliseconds.or(less.poll_milliseconds),
             keep_events_days: self.keep_events_days.or(less.keep_events_days),
+            keep_events_count: self.keep_events_count.or(less.keep_events_count),
             allocation: self.allocation.or(less.allocation),
             header_seconds: self.header_seconds.or(less.header_seconds),
             shutdown_seconds: self.shutdown_seconds.or(less.shutdown_seconds),
@@ -290,6 +294,9 @@ impl Settings {
         }
         if let Some(days) = values.keep_events_days {
             engine.keep_events = Duration::from_secs(within("keep-events-days", days, 1, 36_500)? * 86_400);
+        }
+        if let Some(count) = values.keep_events_count {
+            engine.keep_events_count = within("keep-events-count", count, 1, 1_000_000_000)?;
         }
         engine.allocation = match values.allocation {
             None | Some(AllocationKind::Pooling) => Allocation::Pooling,

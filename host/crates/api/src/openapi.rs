@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use crate::{
-    access, collections, devices, directory, events, health, metrics, nodes, plugins, problem::Problem, runs,
-    schedules, stores, syncs,
+    access, collections, devices, directory, events, health, metrics, nodes, plugins, problem::Problem,
+    reports, runs, schedules, stores, syncs,
 };
 
 #[derive(OpenApi)]
@@ -155,6 +155,8 @@ use crate::{
         directory::unignore_directory_entry,
         directory::delete_directory_entry,
         directory::list_rejections,
+        reports::report_servers,
+        reports::repair_servers,
         events::list_events,
         events::follow_events,
         access::create_token,
@@ -176,6 +178,7 @@ use crate::{
         (name = "schedules", description = "When syncs run by themselves"),
         (name = "devices", description = "Devices, what they should hold, and what became of it"),
         (name = "directories", description = "People, groups, computers and units, and where they are read from"),
+        (name = "distribution servers", description = "What servers should hold and do not"),
         (name = "events", description = "What happened, and who did it"),
         (name = "access", description = "Tokens and secrets"),
         (name = "server", description = "The server itself"),

@@ -25,6 +25,7 @@ use crate::{
     observe, once, opamp, openapi,
     plugins::*,
     problem::{self, Problem},
+    reports::*,
     runs::*,
     schedules::*,
     state::{Api, ApiOptions},
@@ -122,6 +123,9 @@ pub(crate) fn routes() -> Routes {
         .delete("/api/v1/schedules/{id}", remove_schedule)
         .post("/api/v1/schedules/{id}/pause", pause_schedule)
         .post("/api/v1/schedules/{id}/resume", resume_schedule)
+        // Distribution servers
+        .post("/api/v1/distribution-servers/report", report_servers)
+        .post_once("/api/v1/distribution-servers/repair", repair_servers)
         // Events
         .get("/api/v1/events", list_events)
         .get("/api/v1/events/stream", follow_events)

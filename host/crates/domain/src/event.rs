@@ -30,6 +30,9 @@ pub struct NewEvent {
     /// The store or distribution server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<Name>,
+    /// The collections. An event about a sync is about those that the sync reads, without being told so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Name>,
     /// The plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Name>,
@@ -53,6 +56,7 @@ impl NewEvent {
             run: None,
             sync: None,
             store: None,
+            collections: Vec::new(),
             plugin: None,
             device: None,
             data: serde_json::Value::Null,
@@ -74,15 +78,14 @@ impl NewEvent {
         self
     }
 
-    /// About a run, whatever it is of. A collection is named in the data, which is empty otherwise.
+    /// About a run, whatever it is of.
     #[must_use]
     pub fn of_run(mut self, run: RunId, subject: &Subject) -> Self {
         self.run = Some(run);
         match subject {
-            Subject::Sync(name) => self.sync = Some(name.clone()),
-            Subject::Collection(name) => self.data = serde_json::json!({ "collection": name }),
+            Subject::Sync(name) => self.sync(name),
+            Subject::Collection(name) => self.collection(name),
         }
-        self
     }
 
     /// About a sync.
@@ -96,6 +99,13 @@ impl NewEvent {
     #[must_use]
     pub fn store(mut self, store: &Name) -> Self {
         self.store = Some(store.clone());
+        self
+    }
+
+    /// About a collection, and those that were named before.
+    #[must_use]
+    pub fn collection(mut self, collection: &Name) -> Self {
+        self.collections.push(collection.clone());
         self
     }
 

@@ -1,12 +1,15 @@
 //! Runs: the state machine, what a run counts, and what is recorded of it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Failure, Name,
+    Failure, Name, RelPath,
     guard::{Excess, Size},
     ids::{NodeId, RunId, ScheduleId},
+    sync::Compare,
 };
 
 /// Whether a run changes anything.
@@ -75,6 +78,21 @@ pub enum Trigger {
     Schedule,
     /// The failed operations of an earlier run.
     Retry,
+    /// What a File Status Report finds, or found.
+    Repair,
+}
+
+/// What a run that repairs is for: files of one collection that are missing or out of date on some targets. It removes
+/// nothing, and leaves alone what is not of that collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Repair {
+    /// The collection whose files are looked at.
+    pub collection: Name,
+    /// Whether contents are compared by their digests.
+    pub check: Compare,
+    /// The targets; for each the files that a report found there, or `null` for all that is found when the run looks.
+    #[schema(value_type = Object)]
+    pub targets: BTreeMap<Name, Option<BTreeSet<RelPath>>>,
 }
 
 /// Where a run stands. The transitions are in [`RunState::can_become`].
@@ -328,6 +346,9 @@ pub struct Run {
     pub nominal_time: Option<Timestamp>,
     /// The run whose failed operations this one tries again.
     pub retry_of: Option<RunId>,
+    /// What it repairs, if that is all it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
     /// Whether the plugin is given no cursor.
     pub anew: bool,
     /// Where it stands.

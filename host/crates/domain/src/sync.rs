@@ -20,7 +20,7 @@ pub enum Verify {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compare {
-    /// Equal size and modification time is equal content.
+    /// Equal size and modification time is equal content. Of equal size with another time, the digest tells.
     #[default]
     Quick,
     /// Contents by digest, whatever the times say.

@@ -9,6 +9,7 @@
 //! * [`refresh`]: collections that are filled from their sources, and those that a server comes with
 //! * [`runs`]: starting, previewing, approving, cancelling, retrying
 //! * [`worker`]: how a node takes runs and keeps its leases
+//! * [`report`]: the File Status Report, and repairing what it finds
 //! * [`pipeline`]: declare, diff, guard, apply, verify, record
 //! * [`admin`]: work on a data folder from outside its server: token, backup, restore, upgrade, key
 //! * [`try_out`]: the same pipeline on folders, without a server, for authors of plugins
@@ -26,6 +27,7 @@ pub mod pipeline;
 pub mod places;
 pub mod plugins;
 pub mod refresh;
+pub mod report;
 pub mod runs;
 pub mod schedules;
 mod settings;
@@ -66,8 +68,10 @@ pub struct EngineConfig {
     pub allocation: Allocation,
     /// Calls into plugins at a time.
     pub concurrent_calls: u32,
-    /// How long events are kept.
+    /// How long events are kept. Those of runs that have not ended are kept in any case.
     pub keep_events: Duration,
+    /// How many events are kept at most.
+    pub keep_events_count: u64,
     /// How devices are managed.
     pub devices: devices::DeviceConfig,
 }
@@ -86,6 +90,7 @@ impl EngineConfig {
             allocation: Allocation::Pooling,
             concurrent_calls: 64,
             keep_events: Duration::from_secs(30 * 24 * 3_600),
+            keep_events_count: 10_000_000,
             devices: devices::DeviceConfig::default(),
         }
     }

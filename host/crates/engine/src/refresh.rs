@@ -183,6 +183,7 @@ impl Engine {
             schedule: None,
             nominal_time: None,
             retry_of: None,
+            repair: None,
             anew: false,
             bound_to: one_node(&own, from.as_ref())?,
             max_attempts: ATTEMPTS,

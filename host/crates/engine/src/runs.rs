@@ -7,7 +7,7 @@ use syncline_domain::{
     ids::{RunId, ScheduleId},
     log::LogLevel,
     place::StoreRecord,
-    run::{Approval, Run, RunMode, RunState, Subject, Trigger},
+    run::{Approval, Repair, Run, RunMode, RunState, Subject, Trigger},
     sync::Sync,
 };
 use syncline_store::{Lock, NewRun};
@@ -58,22 +58,41 @@ impl Engine {
             Subject::Collection(name) => return Ok(self.start_refresh(name, actor).await?.run),
         };
         let sync = self.db().sync(name).await?;
-        let mut new = self.new_run(&sync, RunMode::Apply, actor).await?;
+        let mut new = self.new_run_of(&sync, RunMode::Apply, actor, run.repair.as_ref()).await?;
         new.trigger = Trigger::Retry;
         new.retry_of = Some(id);
         self.enqueue(&new, format!("What failed in run {id} of sync {} is tried again", sync.name)).await
     }
 
-    async fn enqueue(&self, new: &NewRun, message: String) -> Result<Run> {
-        let event = NewEvent::new("run.queued", &new.actor, message).of_run(new.id, &new.subject);
+    pub(crate) async fn enqueue(&self, new: &NewRun, message: String) -> Result<Run> {
+        let mut event = NewEvent::new("run.queued", &new.actor, message).of_run(new.id, &new.subject);
+        if let Some(repair) = &new.repair {
+            event = event.collection(&repair.collection);
+            // An event is about one store: of several each tells for itself when it is its turn.
+            event.store = repair.targets.keys().next().filter(|_| repair.targets.len() == 1).cloned();
+        }
         let run = self.db().enqueue_run(new, event).await?;
         self.wake();
         Ok(run)
     }
 
-    /// A run of a sync, with the locks that it needs: what it reads is shared, what it writes its own.
+    /// A run of all that a sync declares.
     pub(crate) async fn new_run(&self, sync: &Sync, mode: RunMode, actor: &str) -> Result<NewRun> {
-        let bindings = self.bindings(&sync.spec).await?;
+        self.new_run_of(sync, mode, actor, None).await
+    }
+
+    /// A run of a sync, or of what it repairs, with the locks that it needs: what it reads is shared, what it writes its own.
+    pub(crate) async fn new_run_of(
+        &self,
+        sync: &Sync,
+        mode: RunMode,
+        actor: &str,
+        repair: Option<&Repair>,
+    ) -> Result<NewRun> {
+        let mut bindings = self.bindings(&sync.spec).await?;
+        if let Some(repair) = repair {
+            bindings.targets.retain(|target| repair.targets.contains_key(&target.name));
+        }
         let mut locks = Vec::new();
         if sync.spec.directory.is_some() {
             // A preview too, so that what it lists is not half of another run.
@@ -104,6 +123,7 @@ impl Engine {
             schedule: None,
             nominal_time: None,
             retry_of: None,
+            repair: repair.cloned(),
             anew: false,
             bound_to: bindings.bound_to()?,
             max_attempts: sync.spec.max_attempts,

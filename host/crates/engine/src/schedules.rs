@@ -187,16 +187,25 @@ impl Engine {
     }
 
     async fn keep_house(&self, round: u32) -> Result<()> {
-        const MOST_EVENTS: u64 = 10_000_000;
         self.db().touch_node(self.node(), &self.config().node_name, env!("CARGO_PKG_VERSION")).await?;
         for run in self.db().expire_leases().await? {
             tracing::warn!(run = %run.id, of = %run.subject, state = %run.state, "The node of a run went away");
             self.wake();
         }
         if round.is_multiple_of(120) {
-            let keep = self.config().keep_events;
-            let oldest = self.clock().now().checked_sub(keep).map_err(Error::internal)?;
-            self.db().prune_events(oldest, MOST_EVENTS).await?;
+            self.prune_events().await?;
+        }
+        Ok(())
+    }
+
+    /// A batch at a time, so that nobody who writes waits long.
+    async fn prune_events(&self) -> Result<()> {
+        const BATCH: u32 = 5_000;
+        let (keep, most) = (self.config().keep_events, self.config().keep_events_count);
+        let oldest = self.clock().now().checked_sub(keep).map_err(Error::internal)?;
+        let mut removed = u64::from(BATCH);
+        while removed >= u64::from(BATCH) && !self.is_stopping() {
+            removed = self.db().prune_events(oldest, most, BATCH).await?;
         }
         Ok(())
     }

@@ -171,8 +171,9 @@ fn targets(folders: &[(Name, PathBuf)]) -> Vec<JobTarget> {
     let open = |(name, path): &(Name, PathBuf)| JobTarget {
         name: name.clone(),
         labels: BTreeMap::from([("store".to_owned(), name.to_string())]),
-        target: FolderStore::open_unmarked(name.clone(), path)
-            .map(|store| Target { name: name.clone(), store: Arc::new(store) }),
+        state: FolderStore::open_unmarked(name.clone(), path)
+            .map(|store| Target { name: name.clone(), store: Arc::new(store) })
+            .into(),
     };
     folders.iter().map(open).collect()
 }

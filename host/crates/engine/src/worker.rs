@@ -221,12 +221,14 @@ impl Engine {
     /// A run waits with the locks that its sync needed when it was queued. If the sync was changed since, it goes back and
     /// waits for those that it needs now.
     async fn requeued_with_other_locks(&self, claim: &Claim) -> Result<bool> {
-        let needed = match &claim.run.subject {
+        let run = &claim.run;
+        let needed = match &run.subject {
             Subject::Sync(name) => {
-                self.new_run(&self.db().sync(name).await?, claim.run.mode, &claim.run.actor).await?
+                let sync = self.db().sync(name).await?;
+                self.new_run_of(&sync, run.mode, &run.actor, run.repair.as_ref()).await?
             }
             Subject::Collection(name) => {
-                self.new_refresh(&self.db().collection(name).await?, &claim.run.actor).await?
+                self.new_refresh(&self.db().collection(name).await?, &run.actor).await?
             }
         };
         if needed.locks == claim.locks && needed.bound_to == claim.run.bound_to {

@@ -211,6 +211,14 @@ pub(crate) async fn check_names(session: &mut Session, sources: &[Name], targets
     Ok(())
 }
 
+/// Those of the names that are collections, in their order.
+pub(crate) async fn collections_among(session: &mut Session, names: &[Name]) -> Result<Vec<Name>> {
+    let rows = sql("SELECT name FROM collections").rows(session).await?;
+    let known = rows.iter().map(|row| row.of("collections", "name").parse("name"));
+    let known = known.collect::<Result<Vec<Name>>>()?;
+    Ok(names.iter().filter(|name| known.contains(name)).cloned().collect())
+}
+
 pub(crate) async fn find_store(session: &mut Session, name: &Name) -> Result<Option<StoreRecord>> {
     let query = sql(concat!("SELECT ", store_columns!(), " FROM stores WHERE name = $1"));
     query.bind(name).row(session).await?.as_ref().map(parse_store).transpose()

@@ -142,6 +142,18 @@ pub(crate) async fn must_exist(session: &mut Session, name: &Name) -> Result<()>
     Ok(())
 }
 
+/// The collections that a sync reads, sorted; none of a sync that is not there.
+pub(crate) async fn collections_of(session: &mut Session, name: &Name) -> Result<Vec<Name>> {
+    let query = sql(concat!("SELECT ", columns!(), " FROM syncs WHERE name = $1"));
+    let Some(sync) = query.bind(name).row(session).await?.as_ref().map(parse).transpose()? else {
+        return Ok(Vec::new());
+    };
+    if sync.spec.directory.is_some() || sync.spec.sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    places::collections_among(session, &sync.spec.sources).await
+}
+
 /// Syncs that fit, for people: `sync NAME`.
 pub(crate) async fn using(session: &mut Session, fits: impl Fn(&SyncSpec) -> bool) -> Result<Vec<String>> {
     let syncs = all(session).await?;

@@ -46,6 +46,11 @@ pub(crate) struct RunLinks {
 }
 
 impl RunView {
+    /// Where it is.
+    pub(crate) fn place(&self) -> String {
+        Self::location(&self.run)
+    }
+
     fn location(run: &Run) -> String {
         format!("/api/v1/runs/{}", run.id)
     }

@@ -158,6 +158,7 @@ impl Lab {
             schedule: None,
             nominal_time: None,
             retry_of: None,
+            repair: None,
             anew: false,
             bound_to: None,
             max_attempts: 3,

@@ -4,7 +4,7 @@
 //! folders named on a command line.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
     sync::Arc,
 };
@@ -17,9 +17,9 @@ use syncline_domain::{
     log::LogLevel,
     operation::{Operation, OperationState},
     place::StoreRecord,
-    plugin::{Capability, SandboxLimits, allowed},
-    run::{Counts, Phase, RunMode, RunState, TargetResult},
-    sync::{Compare, Verify},
+    plugin::{Capability, PluginVersion, SandboxLimits, allowed},
+    run::{Counts, Phase, Repair, RunMode, RunState, TargetResult},
+    sync::{Compare, Sync, Verify},
 };
 use syncline_files::{ApplyOptions, Context, DiffOptions, Intent, Source, Target, TargetDiff};
 use syncline_sandbox::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall, Plugin, Sandbox};
@@ -27,6 +27,7 @@ use syncline_sandbox::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall, P
 use super::{
     Outcome, Work,
     journal::Journal,
+    part::Part,
     sources::{Memory, PluginSource},
 };
 use crate::{
@@ -50,11 +51,27 @@ pub(crate) struct JobSource {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A target, and what a plugin is told of it. The store is missing where it cannot be used now.
+/// A target, and what a plugin is told of it.
 pub(crate) struct JobTarget {
     pub name: Name,
     pub labels: BTreeMap<String, String>,
-    pub target: Result<Target, Failure>,
+    pub state: TargetState,
+}
+
+/// What a job has to do with a target.
+pub(crate) enum TargetState {
+    /// It is looked at, and filled.
+    Open(Target),
+    /// It cannot be used now.
+    Away(Failure),
+    /// The plugin is told of it, and nothing else: it is not what the job is for.
+    Aside,
+}
+
+impl From<Result<Target, Failure>> for TargetState {
+    fn from(opened: Result<Target, Failure>) -> Self {
+        opened.map_or_else(Self::Away, Self::Open)
+    }
 }
 
 /// All that the road needs.
@@ -153,8 +170,7 @@ impl FileJob {
     pub async fn difference(&self, declarations: FileDeclarations) -> Result<Difference> {
         self.journal.phase(Phase::Diff);
         let sources: Vec<Source> = self.sources.iter().map(|one| one.source.clone()).collect();
-        let targets: Vec<Target> =
-            self.targets.iter().filter_map(|one| one.target.as_ref().ok().cloned()).collect();
+        let targets: Vec<Target> = self.open_targets().cloned().collect();
         let compare = self.compare;
         let journal = Arc::clone(&self.journal);
         let digests = Arc::clone(&self.digests);
@@ -168,7 +184,7 @@ impl FileJob {
         let (intent, looked) = looked.await?;
         let mut unreachable: Vec<TargetResult> = Vec::new();
         for one in &self.targets {
-            if let Err(failure) = &one.target {
+            if let TargetState::Away(failure) = &one.state {
                 unreachable.push(self.unreachable(&one.name, failure.clone()));
             }
         }
@@ -181,6 +197,14 @@ impl FileJob {
         }
         self.control.keep_going()?;
         Ok(Difference { intent: Arc::new(intent), diffs, unreachable })
+    }
+
+    /// The targets that can be looked at.
+    fn open_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter_map(|one| match &one.state {
+            TargetState::Open(target) => Some(target),
+            TargetState::Away(_) | TargetState::Aside => None,
+        })
     }
 
     fn unreachable(&self, target: &Name, failure: Failure) -> TargetResult {
@@ -207,6 +231,9 @@ impl FileJob {
         self.journal.phase(Phase::Apply);
         let sum = |of: fn(&TargetDiff) -> u64| difference.diffs.iter().map(of).sum();
         self.journal.expect(sum(TargetDiff::len), sum(TargetDiff::bytes));
+        for diff in difference.diffs.iter().filter(|diff| !diff.is_empty()) {
+            self.journal.begin_target(diff.target(), &diff.counts(), diff.len());
+        }
         let options = ApplyOptions { verify: self.verify, fsync: self.fsync, ..ApplyOptions::default() };
         let (journal, digests) = (Arc::clone(&self.journal), Arc::clone(&self.digests));
         let Difference { intent, diffs, mut unreachable } = difference;
@@ -229,15 +256,26 @@ fn labels(of: &BTreeMap<String, String>) -> Vec<(String, String)> {
 pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     let run = &work.claim.run;
     let job = prepare(work).await?;
+    if job.open_targets().next().is_none() {
+        // Nothing is there to be compared: the plugin need not be asked.
+        let away = job.targets.iter().filter_map(|one| match &one.state {
+            TargetState::Away(failure) => Some(job.unreachable(&one.name, failure.clone())),
+            TargetState::Open(_) | TargetState::Aside => None,
+        });
+        return Ok(none_reached(away.collect()));
+    }
     let answer = job.declare().await?;
-    let mut difference = job.difference(answer.declarations).await?;
+    let mut difference = match &run.repair {
+        Some(repair) => repairing(&job, answer.declarations, repair).await?,
+        None => job.difference(answer.declarations).await?,
+    };
     if let Some(earlier) = run.retry_of {
         keep_failed(work, &mut difference, earlier).await?;
     }
     let sizes = difference.sizes();
     let mut outcome = Outcome { sizes, cursor: Some(answer.cursor), ..Outcome::default() };
     if difference.diffs.is_empty() && !difference.unreachable.is_empty() {
-        return Err(all_unreachable(&difference.unreachable).into());
+        return Ok(none_reached(difference.unreachable));
     }
     work.journal.phase(Phase::Guard);
     outcome.excesses = guard::check(&work.sync.spec.limits, &outcome.sizes);
@@ -262,6 +300,22 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
         outcome.failure = outcome.failure.or_else(|| Some(all_unreachable(&outcome.targets)));
     }
     Ok(outcome)
+}
+
+/// The difference in what a run is to repair.
+async fn repairing(job: &FileJob, declarations: FileDeclarations, repair: &Repair) -> Result<Difference> {
+    let mut part = Part::of(declarations, &repair.collection);
+    let mut difference = job.difference(std::mem::take(&mut part.declarations)).await?;
+    for diff in &mut difference.diffs {
+        let found = repair.targets.get(diff.target()).and_then(Option::as_ref);
+        part.keep_differing(diff, found);
+    }
+    Ok(difference)
+}
+
+/// A run that could look at none of its targets.
+fn none_reached(targets: Vec<TargetResult>) -> Outcome {
+    Outcome { failure: Some(all_unreachable(&targets)), targets, ..Outcome::default() }
 }
 
 /// Whether nothing at all could be done about a target, for one reason.
@@ -295,51 +349,37 @@ fn all_unreachable(targets: &[TargetResult]) -> Failure {
 }
 
 async fn prepare(work: &Work<'_>) -> Result<FileJob> {
-    let engine = work.engine;
-    let spec = &work.sync.spec;
-    let bindings = engine.bindings(spec).await?;
-    let plugin = engine.load_plugin(&work.plugin.digest).await?;
-    let Bindings { sources: bound_sources, targets: bound_targets } = bindings;
-    if spec.refresh_before {
-        tell_of_refreshes(work, &bound_sources).await?;
-    }
-    let mut sources = Vec::new();
-    for source in bound_sources {
-        sources.push(open_source(engine, source).await?);
-    }
-    let mut targets = Vec::new();
-    for record in bound_targets {
-        targets.push(open_target(engine, record).await);
-    }
-    if targets.iter().all(|one| one.target.is_err()) {
-        // Nothing is there to be compared: the plugin need not be asked.
-        let failed = targets.into_iter().map(|one| TargetResult {
-            target: one.name,
-            counts: Counts::default(),
-            failure: one.target.err(),
-        });
-        return Err(all_unreachable(&failed.collect::<Vec<_>>()).into());
-    }
-    let cursor = if work.claim.run.anew { None } else { engine.db().cursor(&work.sync.name).await? };
-    let grants = work.plugin.grants.clone().unwrap_or_default();
-    Ok(FileJob {
-        sandbox: engine.sandbox().clone(),
-        plugin,
-        run: work.claim.run.id,
-        cursor,
-        settings: settings::text(&work.plugin.manifest, &spec.settings)?,
-        allowed: allowed(&work.plugin.wants, &grants),
-        limits: work.plugin.limits,
-        allow_removal: spec.allow_removal,
-        sources,
-        targets,
-        compare: spec.compare,
-        verify: spec.verify,
-        fsync: spec.fsync,
-        digests: Arc::new(StoredDigests::new(engine.db().clone())),
+    let run = &work.claim.run;
+    let repair = run.repair.as_ref();
+    let order = Order {
+        run: run.id,
+        compare: repair.map_or(work.sync.spec.compare, |repair| repair.check),
+        // A part is not what a cursor stands for.
+        cursor: if run.anew || repair.is_some() {
+            None
+        } else {
+            work.engine.db().cursor(&work.sync.name).await?
+        },
+        targets: repair.map(|repair| repair.targets.keys().cloned().collect()),
+        collection: repair.map(|repair| repair.collection.clone()),
         journal: Arc::clone(&work.journal),
         control: Arc::clone(&work.control),
-    })
+    };
+    if work.sync.spec.refresh_before && repair.is_none() {
+        tell_of_refreshes(work, &work.engine.bindings(&work.sync.spec).await?.sources).await?;
+    }
+    let job = order.job(work.engine, &work.sync, &work.plugin).await?;
+    if job.targets.iter().any(|one| matches!(one.state, TargetState::Open(_))) {
+        return Ok(job);
+    }
+    // Nothing is there to be compared: the plugin need not be asked.
+    let away = job.targets.into_iter().filter_map(|one| match one.state {
+        TargetState::Away(failure) => {
+            Some(TargetResult { target: one.name, counts: Counts::default(), failure: Some(failure) })
+        }
+        TargetState::Open(_) | TargetState::Aside => None,
+    });
+    Err(all_unreachable(&away.collect::<Vec<_>>()).into())
 }
 
 /// A refresh that was waited for and failed leaves the files as they were: whoever reads the log should know.
@@ -358,7 +398,58 @@ async fn tell_of_refreshes(work: &Work<'_>, sources: &[ResolvedSource]) -> Resul
     Ok(())
 }
 
-async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSource> {
+/// What a job is to be like, beside what its sync says.
+pub(crate) struct Order {
+    pub run: RunId,
+    pub compare: Compare,
+    pub cursor: Option<Vec<u8>>,
+    /// The targets that it is for; all of the sync if absent.
+    pub targets: Option<BTreeSet<Name>>,
+    /// The source that it is for; all of the sync if absent.
+    pub collection: Option<Name>,
+    pub journal: Arc<Journal>,
+    pub control: Arc<Control>,
+}
+
+impl Order {
+    /// The job, with its sources and targets opened.
+    pub async fn job(self, engine: &Engine, sync: &Sync, plugin: &PluginVersion) -> Result<FileJob> {
+        let spec = &sync.spec;
+        let Bindings { sources: bound_sources, targets: bound_targets } = engine.bindings(spec).await?;
+        let package = engine.load_plugin(&plugin.digest).await?;
+        let mut sources = Vec::new();
+        for source in bound_sources {
+            let needs_files = self.collection.as_ref().is_none_or(|wanted| source.name == *wanted);
+            sources.push(open_source(engine, source, needs_files).await?);
+        }
+        let mut targets = Vec::new();
+        for record in bound_targets {
+            let wanted = self.targets.as_ref().is_none_or(|wanted| wanted.contains(&record.name));
+            targets.push(open_target(engine, record, wanted).await);
+        }
+        let grants = plugin.grants.clone().unwrap_or_default();
+        Ok(FileJob {
+            sandbox: engine.sandbox().clone(),
+            plugin: package,
+            run: self.run,
+            cursor: self.cursor,
+            settings: settings::text(&plugin.manifest, &spec.settings)?,
+            allowed: allowed(&plugin.wants, &grants),
+            limits: plugin.limits,
+            allow_removal: spec.allow_removal,
+            sources,
+            targets,
+            compare: self.compare,
+            verify: spec.verify,
+            fsync: spec.fsync,
+            digests: Arc::new(StoredDigests::new(engine.db().clone())),
+            journal: self.journal,
+            control: self.control,
+        })
+    }
+}
+
+async fn open_source(engine: &Engine, resolved: ResolvedSource, needs_files: bool) -> Result<JobSource> {
     let store = engine.open_store(&resolved.store).await?;
     let mut labels = resolved.store.labels.clone();
     labels.insert("store".to_owned(), resolved.store.name.to_string());
@@ -367,6 +458,9 @@ async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSou
     }
     let prefix = resolved.collection.as_ref().map(|collection| collection.prefix.clone()).unwrap_or_default();
     let source = Source { name: resolved.name.clone(), store, prefix };
+    if !needs_files {
+        return Ok(JobSource { source, labels });
+    }
     let looked = source.clone();
     let first =
         blocking(move || looked.list(&RelPath::root(), None)?.next(1)).await.map_err(
@@ -408,14 +502,17 @@ fn empty(resolved: &ResolvedSource) -> Failure {
     Failure::settings("empty-source", message)
 }
 
-async fn open_target(engine: &Engine, record: StoreRecord) -> JobTarget {
-    let target = match engine.open_store(&record).await {
-        Ok(store) => Ok(Target { name: record.name.clone(), store }),
-        Err(error) => Err(error.into_failure()),
-    };
+async fn open_target(engine: &Engine, record: StoreRecord, wanted: bool) -> JobTarget {
+    let state = if wanted { opened(engine, &record).await.into() } else { TargetState::Aside };
     let mut labels = record.labels;
     labels.entry("store".to_owned()).or_insert_with(|| record.name.to_string());
-    JobTarget { name: record.name, labels, target }
+    JobTarget { name: record.name, labels, state }
+}
+
+/// A store as a target.
+pub(crate) async fn opened(engine: &Engine, record: &StoreRecord) -> Result<Target, Failure> {
+    let store = engine.open_store(record).await.map_err(Error::into_failure)?;
+    Ok(Target { name: record.name.clone(), store })
 }
 
 /// Leaves of the difference only what failed or was not reached in an earlier run.

@@ -5,6 +5,7 @@
 //! * [`conclude`](Engine::conclude) turns that into the run's next state and writes it: the only place that decides
 //!   between another attempt, held, and each of the ends
 //! * [`files`]: world `file-sync`, without any database, so that `plugin try` takes the same road
+//! * [`part`]: the files of one collection alone, for reports and repairs
 //! * [`policies`]: world `device-policy`
 //! * [`directory`]: world `directory-sync`
 //! * [`refresh`]: collections, which have a source in place of a plugin
@@ -14,6 +15,7 @@
 pub mod directory;
 pub mod files;
 pub mod journal;
+pub(crate) mod part;
 pub mod policies;
 pub mod refresh;
 pub mod sources;
@@ -21,7 +23,7 @@ pub mod sources;
 use std::{sync::Arc, time::Duration};
 
 use syncline_domain::{
-    Failure, Fault,
+    Failure, Fault, Name,
     directory::import::ENTRIES,
     event::NewEvent,
     failure::Retry,
@@ -185,7 +187,7 @@ fn failed(claim: &Claim, error: Error) -> Outcome {
     Outcome::failed(error.into_failure())
 }
 
-async fn runnable_plugin(engine: &Engine, sync: &Sync) -> Result<PluginVersion> {
+pub(crate) async fn runnable_plugin(engine: &Engine, sync: &Sync) -> Result<PluginVersion> {
     let name = &sync.spec.plugin;
     let enabled = engine.db().enabled_plugin(name).await?;
     if let Some(plugin) = enabled {
@@ -219,8 +221,14 @@ impl Engine {
             tracing::error!(run = %run.id, %error, "A strike of a plugin could not be counted");
         }
         let ending = self.ending(claim, stop, outcome);
-        let event = event_of(&run, &ending);
-        self.write_ending(claim, control, &ending, &[event]).await
+        let mut events = vec![event_of(&run, &ending)];
+        // A sync that cannot be looked up has no targets to tell of.
+        if let Some(name) = run.subject.sync()
+            && let Ok(sync) = self.db().sync(name).await
+        {
+            events.extend(target_events(&run, &ending, &sync.spec.targets));
+        }
+        self.write_ending(claim, control, &ending, &events).await
     }
 
     /// The ending is worth some patience: without it, all that was done is done again.
@@ -289,8 +297,13 @@ impl Engine {
                 ending.reason = Some(outcome.held.unwrap_or_else(|| held_reason(&outcome.excesses)));
                 ending.excesses = outcome.excesses;
             }
-            // A preview wrote nothing, and a retry only what had failed: the cursor stands for a whole difference.
-            (_, None) if whole && claim.run.mode == RunMode::Apply && claim.run.retry_of.is_none() => {
+            // A preview wrote nothing, and a retry or a repair only a part: the cursor stands for a whole difference.
+            (_, None)
+                if whole
+                    && claim.run.mode == RunMode::Apply
+                    && claim.run.retry_of.is_none()
+                    && claim.run.repair.is_none() =>
+            {
                 ending.cursor = outcome.cursor;
             }
             (_, None) if whole => {}
@@ -336,6 +349,49 @@ fn held_reason(excesses: &[Excess]) -> String {
     format!("the difference is over a limit: {}", words.join("; "))
 }
 
+/// What became of each store that a run was to fill; `targets` are those of its sync. Nothing where the run changed nothing,
+/// or goes on.
+fn target_events(run: &Run, ending: &Ending, targets: &[Name]) -> Vec<NewEvent> {
+    let fills = |target: &&Name| run.repair.as_ref().is_none_or(|one| one.targets.contains_key(*target));
+    let goes_on = matches!(ending.state, RunState::Queued | RunState::Held);
+    if run.mode == RunMode::Preview || goes_on {
+        return Vec::new();
+    }
+    let event = |target: &Name| {
+        let result = ending.targets.iter().find(|result| result.target == *target);
+        let counts = result.map(|result| result.counts).unwrap_or_default();
+        let failure = result.map_or(ending.failure.as_ref(), |result| result.failure.as_ref());
+        let done = done(&counts);
+        let (word, level, message) = match failure {
+            Some(failure) => ("failed", LogLevel::Error, format!("{done}; {}", failure.message)),
+            None if ending.state == RunState::Cancelled => ("cancelled", LogLevel::Info, done),
+            None if counts.failed > 0 => ("partial", LogLevel::Warn, done),
+            None if result.is_none() => return None,
+            None => ("succeeded", LogLevel::Info, done),
+        };
+        let data = serde_json::json!({ "counts": counts, "failure": failure });
+        let message = format!("Server {target}: {message}");
+        let event = NewEvent::new(&format!("target.{word}"), "system", message).level(level).data(data);
+        Some(of_run(event, run).store(target))
+    };
+    targets.iter().filter(fills).filter_map(event).collect()
+}
+
+/// An event about a run. One that repairs is about the collection that it repairs alone.
+pub(crate) fn of_run(event: NewEvent, run: &Run) -> NewEvent {
+    let event = event.of_run(run.id, &run.subject);
+    match &run.repair {
+        Some(repair) => event.collection(&repair.collection),
+        None => event,
+    }
+}
+
+/// What was done with files, in words.
+fn done(counts: &Counts) -> String {
+    let Counts { copied, updated, removed, unchanged, failed, .. } = counts;
+    format!("{copied} copied, {updated} updated, {removed} removed, {unchanged} unchanged, {failed} failed")
+}
+
 fn event_of(run: &Run, ending: &Ending) -> NewEvent {
     let title = run.subject.title();
     let counts = &ending.counts;
@@ -356,13 +412,10 @@ fn event_of(run: &Run, ending: &Ending) -> NewEvent {
         RunState::Cancelled => (LogLevel::Info, format!("{title} was cancelled: {done}")),
         _ => (LogLevel::Error, format!("{title} failed: {why}")),
     };
-    let mut data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
-    if let Some(collection) = run.subject.collection() {
-        data["collection"] = collection.as_str().into();
-    }
+    let data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
     let kind =
         format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
-    NewEvent::new(&kind, "system", message).of_run(run.id, &run.subject).level(level).data(data)
+    of_run(NewEvent::new(&kind, "system", message).level(level).data(data), run)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
     reason = "a helper of a test fails like the test itself"
 )]
 
+mod copies_of_others;
 mod copying;
 mod damage;
 mod declarations;

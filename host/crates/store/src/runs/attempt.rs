@@ -56,6 +56,17 @@ impl Db {
         }
     }
 
+    /// Writes events of the run while it is under way.
+    pub async fn tell_of_run(&self, claim: &Claim, events: Vec<NewEvent>) -> Result<()> {
+        let mut tx = self.begin().await?;
+        hold(&mut tx, claim).await?;
+        for event in events {
+            tx.event(event);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Ends the attempt: state, counts, cursor and events in one transaction with the end of lease and locks.
     ///
     /// State `queued` means another attempt later, `held` that an administrator decides. [`Error::Transition`] if the run

@@ -21,7 +21,7 @@ use syncline_domain::{
     Name,
     event::NewEvent,
     ids::{NodeId, RunId, ScheduleId},
-    run::{Counts, Progress, Run, RunMode, RunState, Subject, Trigger},
+    run::{Counts, Progress, Repair, Run, RunMode, RunState, Subject, Trigger},
 };
 
 use crate::{
@@ -36,7 +36,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, sync, mode, origin, actor, schedule, nominal_time, retry_of, anew, state, reason, attempt, node, \
+        "id, sync, mode, origin, actor, schedule, nominal_time, retry_of, repair, anew, state, reason, attempt, node, \
          bound_to, created_at, not_before, started_at, finished_at, counts, targets, progress, sizes, excesses, \
          approval, failure, plugin_digest, collection, waiting_for"
     };
@@ -71,6 +71,8 @@ pub struct NewRun {
     pub nominal_time: Option<Timestamp>,
     /// The run whose failed operations it tries again.
     pub retry_of: Option<RunId>,
+    /// What it repairs, if that is all it is for.
+    pub repair: Option<Repair>,
     /// Whether the plugin is given no cursor.
     pub anew: bool,
     /// The node that alone can run it.
@@ -175,9 +177,9 @@ pub(crate) async fn insert(
     let finished = state.is_final().then_some(now);
     let query = sql("INSERT INTO runs (id, sync, mode, origin, actor, schedule, nominal_time, retry_of, anew,
             state, reason, attempt, max_attempts, uncounted, losses, bound_to, fencing, created_at, finished_at,
-            counts, targets, progress, sizes, excesses, collection)
+            counts, targets, progress, sizes, excesses, collection, repair)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, 0, 0, $13, 0, $14, $15,
-            $16, '[]', $17, '[]', '[]', $18)")
+            $16, '[]', $17, '[]', '[]', $18, $19)")
     .bind(run.id)
     .bind(run.subject.sync().map_or("", Name::as_str))
     .bind(mode_word(run.mode))
@@ -195,7 +197,8 @@ pub(crate) async fn insert(
     .bind(finished)
     .bind_json(&Counts::default())
     .bind_json(&Progress::default())
-    .bind(run.subject.collection());
+    .bind(run.subject.collection())
+    .bind_json_opt(run.repair.as_ref());
     query.execute(tx).await.map_err(|error| error.or_exists("run", run.id))?;
     if !state.is_final() {
         want_locks(tx, run.id, &run.locks).await?;
@@ -256,6 +259,7 @@ pub(crate) fn parse(row: &Row) -> Result<Run> {
         schedule: row.parse_opt("schedule")?,
         nominal_time: row.time_opt("nominal_time")?,
         retry_of: row.parse_opt("retry_of")?,
+        repair: row.json_opt("repair")?,
         anew: row.get("anew")?,
         state: row.parse("state")?,
         reason: row.get("reason")?,

@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 
 use syncline_domain::{
-    Failure,
+    Failure, RelPath,
     guard::{Excess, Size},
     ids::RunId,
     run::{
-        Counts, Ending, Phase, PluginProgress, Progress, RunMode, RunState, Subject, TargetResult, Trigger,
+        Counts, Ending, Phase, PluginProgress, Progress, Repair, RunMode, RunState, Subject, TargetResult,
+        Trigger,
     },
+    sync::Compare,
 };
 use syncline_store::{Error, NewRun, Page, RunFilter};
 
@@ -25,6 +27,11 @@ both_engines! {
             mode: RunMode::Preview,
             trigger: Trigger::Retry,
             retry_of: Some(RunId::new(lab.now())),
+            repair: Some(Repair {
+                collection: name("patches"),
+                check: Compare::Full,
+                targets: [(name("site"), Some([RelPath::from_text("a/b").unwrap()].into())), (name("lab"), None)].into(),
+            }),
             anew: true,
             bound_to: Some(lab.node),
             ..lab.new_run(&["store:site", "!store:site"])
@@ -33,6 +40,7 @@ both_engines! {
         assert_eq!(db.run(run.id).await.unwrap(), run);
         assert_eq!((run.state, run.attempt, run.mode, run.trigger), (RunState::Queued, 0, new.mode, new.trigger));
         assert_eq!((run.retry_of, run.anew, run.bound_to), (new.retry_of, true, Some(lab.node)));
+        assert_eq!(run.repair, new.repair);
         assert_eq!((run.created_at, run.finished_at), (lab.now(), None));
 
         let twice = db.enqueue_run(&new, event("run.queued")).await.unwrap_err();

@@ -174,6 +174,7 @@ impl Plan {
             changes: self.lack.missing.len() as u64,
             declared,
             first_fill: self.lack.unchanged == 0 && !self.updates.values().any(|update| *update),
+            removals: None,
         }
     }
 
