@@ -244,7 +244,7 @@ fn a_repair_is_held_like_any_run_that_changes_too_much() {
     let queued = estate.api.post(REPAIR, &json!({ "servers": ["server1"] })).expect(202);
     let id = word(&queued["runs"][0]["id"]).to_owned();
     let held = estate.api.ended(&id);
-    assert_eq!((&held["state"], &held["excesses"][0]["value"]), (&json!("held"), &json!(2)), "{held:#}");
+    assert_eq!((&held["state"], &held["excesses"][0]["found"]), (&json!("held"), &json!(2)), "{held:#}");
     estate.api.post(&format!("/runs/{id}/approve"), &json!({})).expect(202);
     let run = estate.api.until(&id, |state| state == "succeeded");
     assert_eq!(run["counts"]["copied"], 2);

@@ -1,16 +1,12 @@
 //! The File Status Report, and repairing what it finds.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    pin::Pin,
-    time::Duration,
-};
+use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
 use axum::{Json as Body, extract::State, response::Response};
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-use syncline_domain::{Name, RelPath, sync::Compare};
+use syncline_domain::{Name, RelPath, run::RepairTargets, sync::Compare};
 use syncline_engine::{Engine, report::ServerReport};
 
 use crate::{
@@ -182,10 +178,8 @@ pub(crate) async fn repair_servers(
     Ok(accepted(&location, Body(Repairs { runs })))
 }
 
-type Wanted = BTreeMap<Name, Option<BTreeSet<RelPath>>>;
-
 impl RepairBody {
-    fn what(self) -> Result<(Wanted, Compare)> {
+    fn what(self) -> Result<(RepairTargets, Compare)> {
         let refused = |code: &str, detail: &str| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
         match (self.servers, self.check, self.report) {
             (Some(servers), check, None) => {
@@ -193,7 +187,7 @@ impl RepairBody {
                 Ok((all, check.unwrap_or_default()))
             }
             (None, None, Some(report)) => {
-                let found: Wanted = report.servers.into_iter().filter_map(found).collect();
+                let found: RepairTargets = report.servers.into_iter().filter_map(found).collect();
                 if found.is_empty() {
                     return Err(refused(
                         "nothing-to-repair",

@@ -82,6 +82,9 @@ pub enum Trigger {
     Repair,
 }
 
+/// Targets to be repaired; for each the files that a report found there, or nothing for all that is found when the run looks.
+pub type RepairTargets = BTreeMap<Name, Option<BTreeSet<RelPath>>>;
+
 /// What a run that repairs is for: files of one collection that are missing or out of date on some targets. It removes
 /// nothing, and leaves alone what is not of that collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -92,7 +95,7 @@ pub struct Repair {
     pub check: Compare,
     /// The targets; for each the files that a report found there, or `null` for all that is found when the run looks.
     #[schema(value_type = Object)]
-    pub targets: BTreeMap<Name, Option<BTreeSet<RelPath>>>,
+    pub targets: RepairTargets,
 }
 
 /// Where a run stands. The transitions are in [`RunState::can_become`].

@@ -21,7 +21,7 @@ use syncline_domain::{
     ids::RunId,
     operation::OperationKind,
     place::StoreRecord,
-    run::{Repair, Run, RunMode, Trigger},
+    run::{Repair, RepairTargets, Run, RunMode, Trigger},
     sync::{Compare, Sync},
 };
 use syncline_files::{Context, DiffOptions, Intent, Observer, Target, TargetDiff};
@@ -108,19 +108,14 @@ impl Engine {
 
     /// Queues runs that copy what is missing or out of date on these servers: for each what a report found there, or what is
     /// found when the run looks. One run for each sync that brings them patches.
-    pub async fn repair(
-        &self,
-        servers: BTreeMap<Name, Option<BTreeSet<RelPath>>>,
-        check: Compare,
-        actor: &str,
-    ) -> Result<Vec<Run>> {
+    pub async fn repair(&self, servers: RepairTargets, check: Compare, actor: &str) -> Result<Vec<Run>> {
         let names: Vec<Name> = servers.keys().cloned().collect();
         let plan = self.plan(Some(&names)).await?;
-        let mut by_sync: BTreeMap<Name, (Sync, BTreeMap<Name, Option<BTreeSet<RelPath>>>)> = BTreeMap::new();
+        let mut by_sync: BTreeMap<Name, (Sync, RepairTargets)> = BTreeMap::new();
         for (record, syncs) in plan.servers {
             let found = servers.get(&record.name).cloned().flatten();
             for sync in syncs {
-                let (_, targets) = by_sync.entry(sync.name.clone()).or_insert((sync, BTreeMap::new()));
+                let (_, targets) = by_sync.entry(sync.name.clone()).or_insert((sync, RepairTargets::new()));
                 targets.insert(record.name.clone(), found.clone());
             }
         }

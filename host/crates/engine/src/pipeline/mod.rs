@@ -23,7 +23,7 @@ pub mod sources;
 use std::{sync::Arc, time::Duration};
 
 use syncline_domain::{
-    Failure, Fault, Name,
+    Failure, FailureKind, Fault, Name,
     directory::import::ENTRIES,
     event::NewEvent,
     failure::Retry,
@@ -363,6 +363,10 @@ fn target_events(run: &Run, ending: &Ending, targets: &[Name]) -> Vec<NewEvent> 
         let failure = result.map_or(ending.failure.as_ref(), |result| result.failure.as_ref());
         let done = done(&counts);
         let (word, level, message) = match failure {
+            Some(failure) if failure.kind == FailureKind::Stopped && ending.state == RunState::Cancelled => {
+                ("cancelled", LogLevel::Info, done)
+            }
+            Some(failure) if result.is_none() => ("failed", LogLevel::Error, failure.message.clone()),
             Some(failure) => ("failed", LogLevel::Error, format!("{done}; {}", failure.message)),
             None if ending.state == RunState::Cancelled => ("cancelled", LogLevel::Info, done),
             None if counts.failed > 0 => ("partial", LogLevel::Warn, done),
