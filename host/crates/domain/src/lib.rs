@@ -4,7 +4,8 @@
 //!
 //! * who and what: [`ids`], [`name`], [`path`], [`access`]
 //! * what went wrong and who has to act: [`failure`]
-//! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
+//! * what an administrator registers: [`plugin`], [`place`], [`server`], [`sync`], [`schedule`],
+//!   [`secret`]
 //! * what a plugin declares: [`declaration`]
 //! * directories and what is read from them: [`directory`]
 //! * devices, their policies and what becomes of them: [`device`]
@@ -32,6 +33,7 @@ pub mod policy;
 pub mod run;
 pub mod schedule;
 pub mod secret;
+pub mod server;
 pub mod sync;
 mod word;
 

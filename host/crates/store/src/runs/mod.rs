@@ -37,7 +37,7 @@ macro_rules! columns {
     () => {
         "id, sync, mode, origin, actor, schedule, nominal_time, retry_of, anew, state, reason, attempt, node, \
          bound_to, created_at, not_before, started_at, finished_at, counts, targets, progress, sizes, excesses, \
-         approval, failure, plugin_digest"
+         approval, failure, plugin_digest, only_targets"
     };
 }
 pub(crate) use columns;
@@ -72,6 +72,8 @@ pub struct NewRun {
     pub retry_of: Option<RunId>,
     /// Whether the plugin is given no cursor.
     pub anew: bool,
+    /// The targets that it is for; all of the sync if absent.
+    pub only: Option<Vec<Name>>,
     /// The node that alone can run it.
     pub bound_to: Option<NodeId>,
     /// Attempts after failures that can pass, the first included.
@@ -155,9 +157,9 @@ pub(crate) async fn insert(
     let finished = state.is_final().then_some(now);
     let query = sql("INSERT INTO runs (id, sync, mode, origin, actor, schedule, nominal_time, retry_of, anew,
             state, reason, attempt, max_attempts, uncounted, losses, bound_to, fencing, created_at, finished_at,
-            counts, targets, progress, sizes, excesses)
+            counts, targets, progress, sizes, excesses, only_targets)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, 0, 0, $13, 0, $14, $15,
-            $16, '[]', $17, '[]', '[]')")
+            $16, '[]', $17, '[]', '[]', $18)")
     .bind(run.id)
     .bind(&run.sync)
     .bind(mode_word(run.mode))
@@ -174,7 +176,8 @@ pub(crate) async fn insert(
     .bind(now)
     .bind(finished)
     .bind_json(&Counts::default())
-    .bind_json(&Progress::default());
+    .bind_json(&Progress::default())
+    .bind_json_opt(run.only.as_ref());
     query.execute(tx).await.map_err(|error| error.or_exists("run", run.id))?;
     if !state.is_final() {
         want_locks(tx, run.id, &run.locks).await?;
@@ -236,6 +239,7 @@ pub(crate) fn parse(row: &Row) -> Result<Run> {
         nominal_time: row.time_opt("nominal_time")?,
         retry_of: row.parse_opt("retry_of")?,
         anew: row.get("anew")?,
+        only: row.json_opt("only_targets")?,
         state: row.parse("state")?,
         reason: row.get("reason")?,
         attempt: row.unsigned("attempt")?,

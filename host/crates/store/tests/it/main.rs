@@ -28,5 +28,6 @@ mod presence;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod syncs;
 mod tokens;
