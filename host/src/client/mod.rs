@@ -21,6 +21,7 @@ pub mod collection;
 pub mod device;
 pub mod directory_entry;
 pub mod directory_source;
+pub mod distribution_server;
 pub mod enrolment_token;
 pub mod event;
 pub mod group;

@@ -45,6 +45,7 @@ mod problem;
 mod router;
 mod runs;
 mod schedules;
+mod servers;
 mod state;
 mod stores;
 mod syncs;

@@ -27,7 +27,7 @@ impl Engine {
     /// Queues a run of a sync.
     pub async fn start_run(&self, sync: &Name, start: StartRun, actor: &str) -> Result<Run> {
         let sync = self.db().sync(sync).await?;
-        let mut new = self.new_run(&sync, start.mode, actor).await?;
+        let mut new = self.new_run(&sync, start.mode, None, actor).await?;
         new.anew = start.anew;
         let what = if start.mode == RunMode::Preview { "A preview" } else { "A run" };
         self.enqueue(&new, format!("{what} of sync {} was started", sync.name)).await
@@ -48,7 +48,7 @@ impl Engine {
             return Err(Error::conflict("run-state", message));
         }
         let sync = self.db().sync(&run.sync).await?;
-        let mut new = self.new_run(&sync, RunMode::Apply, actor).await?;
+        let mut new = self.new_run(&sync, RunMode::Apply, run.only, actor).await?;
         new.trigger = Trigger::Retry;
         new.retry_of = Some(id);
         self.enqueue(&new, format!("What failed in run {id} of sync {} is tried again", sync.name)).await
@@ -61,8 +61,15 @@ impl Engine {
         Ok(run)
     }
 
-    /// A run of a sync, with the locks that it needs: what it reads is shared, what it writes its own.
-    pub(crate) async fn new_run(&self, sync: &Sync, mode: RunMode, actor: &str) -> Result<NewRun> {
+    /// A run of a sync for all of its targets, or for some `only`, with the locks that it needs: what it reads is shared, what
+    /// it writes its own.
+    pub(crate) async fn new_run(
+        &self,
+        sync: &Sync,
+        mode: RunMode,
+        only: Option<Vec<Name>>,
+        actor: &str,
+    ) -> Result<NewRun> {
         let bindings = self.bindings(&sync.spec).await?;
         let mut locks = Vec::new();
         if sync.spec.directory.is_some() {
@@ -78,12 +85,12 @@ impl Engine {
                 locks.push(Lock { resource: format!("collection {}", collection.name), exclusive: false });
             }
             // Another sync may fill the store that this one reads.
-            locks.push(Lock { resource: format!("store {}", source.store.name), exclusive: false });
+            locks.push(Lock { resource: store_lock(&source.store.name), exclusive: false });
         }
         if mode == RunMode::Apply {
-            let write =
-                |target: &StoreRecord| Lock { resource: format!("store {}", target.name), exclusive: true };
-            locks.extend(bindings.targets.iter().map(write));
+            let write = |target: &StoreRecord| Lock { resource: store_lock(&target.name), exclusive: true };
+            let is_for = |target: &&StoreRecord| only.as_ref().is_none_or(|only| only.contains(&target.name));
+            locks.extend(bindings.targets.iter().filter(is_for).map(write));
         }
         locks.sort_by(|a, b| a.resource.cmp(&b.resource));
         locks.dedup();
@@ -97,6 +104,7 @@ impl Engine {
             nominal_time: None,
             retry_of: None,
             anew: false,
+            only,
             bound_to: bindings.bound_to()?,
             max_attempts: sync.spec.max_attempts,
             locks,
@@ -110,7 +118,7 @@ impl Engine {
         schedule: ScheduleId,
         nominal: Option<Timestamp>,
     ) -> Result<NewRun> {
-        let mut new = self.new_run(sync, RunMode::Apply, &format!("schedule {schedule}")).await?;
+        let mut new = self.new_run(sync, RunMode::Apply, None, &format!("schedule {schedule}")).await?;
         new.trigger = Trigger::Schedule;
         new.schedule = Some(schedule);
         new.nominal_time = nominal;
@@ -149,4 +157,9 @@ impl Engine {
         self.wake();
         Ok(run)
     }
+}
+
+/// What a run takes of a store that it reads or writes.
+pub(crate) fn store_lock(name: &Name) -> String {
+    format!("store {name}")
 }

@@ -115,11 +115,13 @@ impl Db {
         find(&mut self.read().await?, name).await
     }
 
-    /// Changes a server that was read before, and the syncs that go by its components, all of which must be what they were.
+    /// Changes a server that was read before, and the syncs that go by its components, all of which must be what they were. What
+    /// waits for its time there (by the `lock` that its runs take) is looked at anew.
     pub async fn update_server(
         &self,
         server: &DistributionServer,
         with: &[Sync],
+        lock: &str,
         event: NewEvent,
     ) -> Result<DistributionServer> {
         let mut tx = self.begin().await?;
@@ -135,6 +137,11 @@ impl Db {
         for sync in with {
             syncs::put(&mut tx, sync).await?;
         }
+        let query = sql("UPDATE runs SET not_before = NULL WHERE state = 'queued' AND not_before IS NOT NULL
+            AND id IN (SELECT run FROM run_locks WHERE resource = $1)");
+        query.bind(lock).execute(&mut tx).await?;
+        let query = sql("UPDATE backlog SET next_try = $2 WHERE store = $1 AND next_try > $2");
+        query.bind(&server.store).bind(self.now()).execute(&mut tx).await?;
         tx.event(event);
         tx.commit().await?;
         Ok(stored)

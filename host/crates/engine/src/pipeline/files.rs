@@ -11,15 +11,15 @@ use std::{
 
 use syncline_domain::{
     Failure, Name, RelPath,
+    clock::Clock,
     declaration::FileDeclarations,
     guard::{self, Size},
     ids::RunId,
     log::LogLevel,
     operation::{Operation, OperationState},
-    place::StoreRecord,
     plugin::{Capability, SandboxLimits, allowed},
     run::{Counts, Phase, RunMode, TargetResult},
-    sync::{Compare, Verify},
+    sync::{Compare, Pace, Verify},
 };
 use syncline_files::{ApplyOptions, Context, DiffOptions, Intent, Source, Target, TargetDiff};
 use syncline_sandbox::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall, Plugin, Sandbox};
@@ -38,8 +38,12 @@ use crate::{
 };
 
 mod digests;
+mod lanes;
+mod reach;
 
 use digests::StoredDigests;
+pub(crate) use lanes::Apart;
+pub(crate) use reach::Reach;
 
 /// Operations that are handed to the journal at once.
 const BATCH: usize = 2_000;
@@ -50,11 +54,12 @@ pub(crate) struct JobSource {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A target, and what a plugin is told of it. The store is missing where it cannot be used now.
+/// A target, and what a plugin is told of it.
 pub(crate) struct JobTarget {
     pub name: Name,
     pub labels: BTreeMap<String, String>,
-    pub target: Result<Target, Failure>,
+    pub reach: Reach,
+    pub apart: Apart,
 }
 
 /// All that the road needs.
@@ -72,6 +77,8 @@ pub(crate) struct FileJob {
     pub compare: Compare,
     pub verify: Verify,
     pub fsync: bool,
+    pub pace: Pace,
+    pub clock: Arc<dyn Clock>,
     pub digests: Memory,
     pub journal: Arc<Journal>,
     pub control: Arc<Control>,
@@ -81,7 +88,7 @@ pub(crate) struct FileJob {
 pub(crate) struct Difference {
     pub intent: Arc<Intent>,
     pub diffs: Vec<TargetDiff>,
-    /// Targets that could not be looked at.
+    /// Targets that could not be looked at, or whose time it is not.
     pub unreachable: Vec<TargetResult>,
 }
 
@@ -93,11 +100,8 @@ impl Difference {
 
     /// What would be done, target by target.
     pub fn planned(&self) -> Vec<TargetResult> {
-        let planned = self.diffs.iter().map(|diff| TargetResult {
-            target: diff.target().clone(),
-            counts: diff.counts(),
-            failure: None,
-        });
+        let planned =
+            self.diffs.iter().map(|diff| TargetResult::new(diff.target().clone(), diff.counts(), None));
         planned.chain(self.unreachable.iter().cloned()).collect()
     }
 
@@ -153,8 +157,11 @@ impl FileJob {
     pub async fn difference(&self, declarations: FileDeclarations) -> Result<Difference> {
         self.journal.phase(Phase::Diff);
         let sources: Vec<Source> = self.sources.iter().map(|one| one.source.clone()).collect();
-        let targets: Vec<Target> =
-            self.targets.iter().filter_map(|one| one.target.as_ref().ok().cloned()).collect();
+        let open = |one: &JobTarget| match &one.reach {
+            Reach::Open(target) => Some(target.clone()),
+            _ => None,
+        };
+        let targets: Vec<Target> = self.targets.iter().filter_map(open).collect();
         let compare = self.compare;
         let journal = Arc::clone(&self.journal);
         let digests = Arc::clone(&self.digests);
@@ -167,25 +174,33 @@ impl FileJob {
         });
         let (intent, looked) = looked.await?;
         let mut unreachable: Vec<TargetResult> = Vec::new();
-        for one in &self.targets {
-            if let Err(failure) = &one.target {
-                unreachable.push(self.unreachable(&one.name, failure.clone()));
-            }
+        for missing in self.targets.iter().filter_map(JobTarget::missing) {
+            self.tell(&missing);
+            unreachable.push(missing);
         }
         let mut diffs = Vec::new();
         for (name, diff) in looked {
             match diff {
                 Ok(diff) => diffs.push(diff),
-                Err(failure) => unreachable.push(self.unreachable(&name, failure)),
+                Err(failure) => {
+                    let result = TargetResult::new(name, Counts::default(), Some(failure));
+                    self.tell(&result);
+                    unreachable.push(result);
+                }
             }
         }
         self.control.keep_going()?;
         Ok(Difference { intent: Arc::new(intent), diffs, unreachable })
     }
 
-    fn unreachable(&self, target: &Name, failure: Failure) -> TargetResult {
-        self.journal.say(LogLevel::Error, format!("target {target}: {failure}"));
-        TargetResult { target: target.clone(), counts: Counts::default(), failure: Some(failure) }
+    fn tell(&self, result: &TargetResult) {
+        let target = &result.target;
+        if let Some(failure) = &result.failure {
+            self.journal.say(LogLevel::Error, format!("target {target}: {failure}"));
+        }
+        if let Some(waits) = &result.waits {
+            self.journal.say(LogLevel::Info, format!("target {target} {}", waits.reason));
+        }
     }
 
     /// Writes the difference down as it is, for a preview or a held run, and tells what would be done.
@@ -210,9 +225,19 @@ impl FileJob {
         let options = ApplyOptions { verify: self.verify, fsync: self.fsync, ..ApplyOptions::default() };
         let (journal, digests) = (Arc::clone(&self.journal), Arc::clone(&self.digests));
         let Difference { intent, diffs, mut unreachable } = difference;
+        let apart: BTreeMap<Name, Apart> =
+            self.targets.iter().map(|one| (one.name.clone(), one.apart.clone())).collect();
+        let (pace, clock) = (self.pace, Arc::clone(&self.clock));
         let applied = blocking(move || {
-            let context = Context::new(journal.as_ref());
-            Ok(syncline_files::apply(&intent, diffs, &options, digests.as_ref(), &context))
+            let work = lanes::Work {
+                intent: &intent,
+                options,
+                digests: digests.as_ref(),
+                observer: journal.as_ref(),
+                clock: clock.as_ref(),
+            };
+            let apart = |name: &Name| apart.get(name).cloned().unwrap_or_default();
+            Ok(lanes::apply(&work, diffs, pace, apart))
         });
         let mut results = applied.await?;
         results.append(&mut unreachable);
@@ -228,7 +253,10 @@ fn labels(of: &BTreeMap<String, String>) -> Vec<(String, String)> {
 /// Takes a run of a sync down the road.
 pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     let run = &work.claim.run;
-    let job = prepare(work).await?;
+    let job = match prepare(work).await? {
+        Prepared::Job(job) => job,
+        Prepared::NothingReached(targets) => return Ok(nothing_reached(targets)),
+    };
     let answer = job.declare().await?;
     let mut difference = job.difference(answer.declarations).await?;
     if let Some(earlier) = run.retry_of {
@@ -237,7 +265,7 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     let sizes = difference.sizes();
     let mut outcome = Outcome { sizes, cursor: Some(answer.cursor), ..Outcome::default() };
     if difference.diffs.is_empty() && !difference.unreachable.is_empty() {
-        return Err(all_unreachable(&difference.unreachable).into());
+        return Ok(nothing_reached(difference.unreachable));
     }
     work.journal.phase(Phase::Guard);
     outcome.excesses = guard::check(&work.sync.spec.limits, &outcome.sizes);
@@ -256,6 +284,7 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
         return Ok(outcome);
     }
     outcome.targets = job.apply(difference).await?;
+    leave_for_windows(work.engine, &mut outcome.targets).await?;
     outcome.counts = sum(&outcome.targets);
     outcome.failure = work.control.keep_going().err();
     if outcome.targets.iter().any(|one| one.failure.is_some()) && outcome.targets.iter().all(useless) {
@@ -294,7 +323,38 @@ fn all_unreachable(targets: &[TargetResult]) -> Failure {
     failure
 }
 
-async fn prepare(work: &Work<'_>) -> Result<FileJob> {
+/// The outcome of a run that could do nothing about any of its targets: of some it was not the time, and others were away.
+fn nothing_reached(targets: Vec<TargetResult>) -> Outcome {
+    let away = targets.iter().any(|one| one.failure.is_some());
+    let failure = away.then(|| all_unreachable(&targets));
+    Outcome { failure, targets, ..Outcome::default() }
+}
+
+/// Targets whose window closed before all was done wait for it to open again; nothing failed there.
+async fn leave_for_windows(engine: &Engine, targets: &mut [TargetResult]) -> Result<()> {
+    let closed =
+        |one: &TargetResult| one.failure.as_ref().is_some_and(|why| why.code == lanes::WINDOW_CLOSED);
+    if !targets.iter().any(closed) {
+        return Ok(());
+    }
+    let mut windows = engine.closed_windows(engine.clock().now()).await?;
+    for target in targets.iter_mut().filter(|one| closed(one)) {
+        if let Some(waits) = windows.remove(&target.target) {
+            (target.failure, target.cause) = (None, None);
+            target.waits = Some(waits);
+        }
+    }
+    Ok(())
+}
+
+/// What a run begins with.
+enum Prepared {
+    Job(FileJob),
+    /// Nothing is there to be compared: the plugin need not be asked.
+    NothingReached(Vec<TargetResult>),
+}
+
+async fn prepare(work: &Work<'_>) -> Result<Prepared> {
     let engine = work.engine;
     let spec = &work.sync.spec;
     let bindings = engine.bindings(spec).await?;
@@ -304,22 +364,14 @@ async fn prepare(work: &Work<'_>) -> Result<FileJob> {
     for source in bound_sources {
         sources.push(open_source(engine, source).await?);
     }
-    let mut targets = Vec::new();
-    for record in bound_targets {
-        targets.push(open_target(engine, record).await);
-    }
-    if targets.iter().all(|one| one.target.is_err()) {
-        // Nothing is there to be compared: the plugin need not be asked.
-        let failed = targets.into_iter().map(|one| TargetResult {
-            target: one.name,
-            counts: Counts::default(),
-            failure: one.target.err(),
-        });
-        return Err(all_unreachable(&failed.collect::<Vec<_>>()).into());
+    let run = &work.claim.run;
+    let targets = reach::open(engine, bound_targets, run.only.as_deref(), run.mode).await?;
+    if !targets.iter().any(|one| matches!(one.reach, Reach::Open(_))) {
+        return Ok(Prepared::NothingReached(targets.iter().filter_map(JobTarget::missing).collect()));
     }
     let cursor = if work.claim.run.anew { None } else { engine.db().cursor(&work.sync.name).await? };
     let grants = work.plugin.grants.clone().unwrap_or_default();
-    Ok(FileJob {
+    Ok(Prepared::Job(FileJob {
         sandbox: engine.sandbox().clone(),
         plugin,
         run: work.claim.run.id,
@@ -333,10 +385,12 @@ async fn prepare(work: &Work<'_>) -> Result<FileJob> {
         compare: spec.compare,
         verify: spec.verify,
         fsync: spec.fsync,
+        pace: spec.pace,
+        clock: Arc::clone(&engine.inner.clock),
         digests: Arc::new(StoredDigests::new(engine.db().clone())),
         journal: Arc::clone(&work.journal),
         control: Arc::clone(&work.control),
-    })
+    }))
 }
 
 async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSource> {
@@ -375,16 +429,6 @@ fn empty(resolved: &ResolvedSource) -> Failure {
         folder.display()
     );
     Failure::settings("empty-source", message)
-}
-
-async fn open_target(engine: &Engine, record: StoreRecord) -> JobTarget {
-    let target = match engine.open_store(&record).await {
-        Ok(store) => Ok(Target { name: record.name.clone(), store }),
-        Err(error) => Err(error.into_failure()),
-    };
-    let mut labels = record.labels;
-    labels.entry("store".to_owned()).or_insert_with(|| record.name.to_string());
-    JobTarget { name: record.name, labels, target }
 }
 
 /// Leaves of the difference only what failed or was not reached in an earlier run.

@@ -22,7 +22,7 @@ use syncline_domain::{
     Failure, Fault,
     directory::import::ENTRIES,
     event::NewEvent,
-    failure::Retry,
+    failure::{Cause, Retry},
     guard::{Excess, Size},
     log::LogLevel,
     plugin::{DEVICE_POLICY, DIRECTORY_SYNC, PluginState, PluginVersion},
@@ -70,7 +70,8 @@ impl Outcome {
 
     /// Whether every target is as declared.
     fn is_whole(&self) -> bool {
-        self.counts.failed == 0 && self.targets.iter().all(|target| target.failure.is_none())
+        let done = |target: &TargetResult| target.failure.is_none() && target.waits.is_none();
+        self.counts.failed == 0 && self.targets.iter().all(done)
     }
 }
 
@@ -212,7 +213,8 @@ impl Engine {
             // What was done must be written down all the same.
             tracing::error!(run = %run.id, %error, "A strike of a plugin could not be counted");
         }
-        let ending = self.ending(claim, stop, outcome);
+        let mut ending = self.ending(claim, stop, outcome);
+        ending.backlog = self.left_by(&run, &ending).await?;
         let event = event_of(&run, &ending);
         self.write_ending(claim, control, &ending, &[event]).await
     }
@@ -288,7 +290,10 @@ impl Engine {
                 ending.cursor = outcome.cursor;
             }
             (_, None) if whole => {}
-            (_, None) => ending.state = RunState::Partial,
+            (_, None) => {
+                ending.state = RunState::Partial;
+                ending.reason = left_out(&ending.targets);
+            }
         }
         ending
     }
@@ -321,6 +326,34 @@ fn backoff(attempt: u32) -> Duration {
     Duration::from_secs(2 * 4_u64.pow(exponent)).min(Duration::from_secs(300))
 }
 
+/// Which targets are not up to date, and why, for people; `None` if that is told by the operations alone.
+fn left_out(targets: &[TargetResult]) -> Option<String> {
+    const SHOWN: usize = 10;
+    let why = |one: &TargetResult| match (&one.cause, &one.waits) {
+        (Some(cause), _) => Some(format!("{} ({})", one.target, cause_word(*cause))),
+        (None, Some(waits)) => Some(format!("{} ({})", one.target, waits.reason)),
+        (None, None) => None,
+    };
+    let mut left: Vec<String> = targets.iter().filter_map(why).collect();
+    let more = left.len().saturating_sub(SHOWN);
+    left.truncate(SHOWN);
+    if more > 0 {
+        left.push(format!("and {more} more"));
+    }
+    (!left.is_empty()).then(|| format!("not up to date: {}", left.join(", ")))
+}
+
+const fn cause_word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Unreachable => "unreachable",
+        Cause::Refused => "refused",
+        Cause::NoSpace => "no space",
+        Cause::Denied => "denied",
+        Cause::Changed => "changed underneath",
+        Cause::Other => "failed",
+    }
+}
+
 fn held_reason(excesses: &[Excess]) -> String {
     const SHOWN: usize = 5;
     let mut words: Vec<String> = excesses.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -344,13 +377,23 @@ fn event_of(run: &Run, ending: &Ending) -> NewEvent {
     let reason = ending.reason.clone().unwrap_or_default();
     let (level, message) = match ending.state {
         RunState::Succeeded => (LogLevel::Info, format!("Sync {sync}: {done}")),
-        RunState::Partial => (LogLevel::Warn, format!("Sync {sync} is not whole: {done}")),
+        RunState::Partial if reason.is_empty() => {
+            (LogLevel::Warn, format!("Sync {sync} is not whole: {done}"))
+        }
+        RunState::Partial => (LogLevel::Warn, format!("Sync {sync} is not whole: {done}; {reason}")),
         RunState::Held => (LogLevel::Warn, format!("Sync {sync} is held: {reason}")),
         RunState::Queued => (LogLevel::Warn, format!("Sync {sync} is queued again: {reason}")),
         RunState::Cancelled => (LogLevel::Info, format!("Sync {sync} was cancelled: {done}")),
         _ => (LogLevel::Error, format!("Sync {sync} failed: {why}")),
     };
-    let data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    let mut data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    let left = ending.targets.iter().filter(|one| one.cause.is_some() || one.waits.is_some());
+    let left: Vec<_> = left
+        .map(|one| serde_json::json!({ "target": one.target, "cause": one.cause, "waits": one.waits }))
+        .collect();
+    if !left.is_empty() {
+        data["left"] = left.into();
+    }
     let kind =
         format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
     NewEvent::new(&kind, "system", message).run(run.id, sync).level(level).data(data)

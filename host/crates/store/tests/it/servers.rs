@@ -80,9 +80,9 @@ both_engines! {
 
         let mut change = known.clone();
         change.spec.address = Some("https://north".to_owned());
-        let changed = db.update_server(&change, &[], event("server.changed")).await.unwrap();
+        let changed = db.update_server(&change, &[], "store site", event("server.changed")).await.unwrap();
         assert_eq!((changed.revision, &changed.spec), (2, &change.spec));
-        let stale = db.update_server(&change, &[], event("server.changed")).await.unwrap_err();
+        let stale = db.update_server(&change, &[], "store site", event("server.changed")).await.unwrap_err();
         assert!(matches!(stale, Error::Stale { .. }));
 
         let used = db.remove_store(&name("site"), event("store.removed")).await.unwrap_err();
@@ -121,6 +121,9 @@ both_engines! {
         let ending = Ending { backlog: vec![left(&lab, MINUTE, "still away")], ..Ending::new(RunState::Partial) };
         db.end_attempt(&claim, &ending, &[]).await.unwrap();
         assert_eq!((db.backlog().await.unwrap()[0].times, db.due_backlog(lab.now()).await.unwrap().len()), (2, 0));
+        let known = db.server(&name("north")).await.unwrap();
+        db.update_server(&known, &[], "store site", event("server.changed")).await.unwrap();
+        assert_eq!(db.due_backlog(lab.now()).await.unwrap().len(), 1, "a change is a reason to look at once");
         ends_with(&lab, &db, vec![Left { target: name("site"), waits: None }]).await;
         assert_eq!(db.backlog().await.unwrap(), []);
     }
