@@ -292,7 +292,7 @@ fn refuse_secret(secret: Option<&Name>) -> Result<()> {
             let message = format!(
                 "secret {secret:?}: the store is a folder, which the host's own account reads and writes; leave the secret \
                  out, and give that account ({}) read and write",
-                syncline_files::account()
+                account()
             );
             Err(Error::invalid("server-secret", message))
         }
