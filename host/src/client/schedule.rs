@@ -15,7 +15,7 @@ use syncline_domain::{
 use super::{Client, Paging};
 use crate::{
     args,
-    outcome::{Exit, Result},
+    outcome::{CliError, Exit, Result},
     output::{Output, Rows, fields, list, moment, moment_or},
 };
 
@@ -206,7 +206,7 @@ impl Add {
             Overlapping::CancelOther => Overlap::CancelOther,
         };
         let mut body = json!(ScheduleSpec {
-            sync: self.sync.clone().map_or_else(|| "made".parse(), Ok)?,
+            sync: self.sync.clone().map_or_else(made_anew, Ok)?,
             when,
             jitter_seconds: self.jitter,
             overlap,
@@ -271,6 +271,11 @@ fn details(one: &Shown) -> String {
         ("description", one.description.clone()),
         ("made", moment(one.created_at)),
     ])
+}
+
+/// In place of a sync that is made with the schedule.
+fn made_anew() -> Result<Name> {
+    "made".parse().map_err(|error| CliError::usage(format!("{error}")))
 }
 
 fn names(of: Option<&[Name]>) -> String {

@@ -363,7 +363,9 @@ fn mode(path: &Path, mode: u32) {
 fn a_server_is_reached_within_its_window_and_the_rest_is_left_for_it() {
     let (site, _server, api) = started(2);
     // Open for a minute, half a day from now.
-    let noon = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(12)).unwrap();
+    let made = api.get("/distribution-servers/server2")["created_at"].as_str().unwrap().to_owned();
+    let noon =
+        made.parse::<jiff::Timestamp>().unwrap().checked_add(jiff::SignedDuration::from_hours(12)).unwrap();
     let time = |at: jiff::Timestamp| at.to_string()[11..16].to_owned();
     let end = noon.checked_add(jiff::SignedDuration::from_mins(1)).unwrap();
     let window = json!({ "window": { "from": time(noon), "to": time(end), "time_zone": "UTC" } });

@@ -349,7 +349,7 @@ async fn leave_for_windows(engine: &Engine, targets: &mut [TargetResult]) -> Res
 
 /// What a run begins with.
 enum Prepared {
-    Job(FileJob),
+    Job(Box<FileJob>),
     /// Nothing is there to be compared: the plugin need not be asked.
     NothingReached(Vec<TargetResult>),
 }
@@ -371,7 +371,7 @@ async fn prepare(work: &Work<'_>) -> Result<Prepared> {
     }
     let cursor = if work.claim.run.anew { None } else { engine.db().cursor(&work.sync.name).await? };
     let grants = work.plugin.grants.clone().unwrap_or_default();
-    Ok(Prepared::Job(FileJob {
+    Ok(Prepared::Job(Box::new(FileJob {
         sandbox: engine.sandbox().clone(),
         plugin,
         run: work.claim.run.id,
@@ -390,7 +390,7 @@ async fn prepare(work: &Work<'_>) -> Result<Prepared> {
         digests: Arc::new(StoredDigests::new(engine.db().clone())),
         journal: Arc::clone(&work.journal),
         control: Arc::clone(&work.control),
-    }))
+    })))
 }
 
 async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSource> {
