@@ -35,7 +35,7 @@ pub enum Command {
     /// Stores: folders that syncs read or fill
     #[command(subcommand)]
     Store(client::store::Action),
-    /// Distribution servers: what is missing there, and repairing it
+    /// Distribution servers: stores that are kept up to date from the library
     #[command(subcommand)]
     DistributionServer(client::distribution_server::Action),
     /// Collections: named parts of the library

@@ -185,6 +185,7 @@ fn started_by(run: &Run) -> String {
     match run.trigger {
         Trigger::Schedule => format!("{} for {}", run.actor, moment_or(run.nominal_time, "a tick")),
         Trigger::Manual | Trigger::Retry | Trigger::Repair => run.actor.clone(),
+        Trigger::CatchUp => "the server, to catch up".to_owned(),
     }
 }
 

@@ -88,6 +88,9 @@ pub struct Values {
     /// How many events are kept at most [default: 10000000]
     #[arg(long, env = "SYNCLINE_KEEP_EVENTS_COUNT", value_name = "COUNT")]
     pub keep_events_count: Option<u64>,
+    /// How long after a run a distribution server that was away is tried again first; then later each time [default: 30]
+    #[arg(long, env = "SYNCLINE_CATCH_UP_SECONDS", value_name = "SECONDS")]
+    pub catch_up_seconds: Option<u64>,
     /// How memory of plugins is allocated [default: pooling]
     #[arg(long, env = "SYNCLINE_ALLOCATION", value_enum, value_name = "HOW")]
     pub allocation: Option<AllocationKind>,
@@ -239,6 +242,7 @@ impl Values {
             poll_milliseconds: self.poll_milliseconds.or(less.poll_milliseconds),
             keep_events_days: self.keep_events_days.or(less.keep_events_days),
             keep_events_count: self.keep_events_count.or(less.keep_events_count),
+            catch_up_seconds: self.catch_up_seconds.or(less.catch_up_seconds),
             allocation: self.allocation.or(less.allocation),
             header_seconds: self.header_seconds.or(less.header_seconds),
             shutdown_seconds: self.shutdown_seconds.or(less.shutdown_seconds),
@@ -291,6 +295,9 @@ impl Settings {
         }
         if let Some(millis) = values.poll_milliseconds {
             engine.poll = Duration::from_millis(within("poll-milliseconds", millis, 10, 60_000)?);
+        }
+        if let Some(seconds) = values.catch_up_seconds {
+            engine.catch_up = Duration::from_secs(within("catch-up-seconds", seconds, 1, 86_400)?);
         }
         if let Some(days) = values.keep_events_days {
             engine.keep_events = Duration::from_secs(within("keep-events-days", days, 1, 36_500)? * 86_400);

@@ -13,6 +13,7 @@ mod device_commands;
 mod devices;
 mod directory;
 mod directory_commands;
+mod distribution;
 mod guard;
 mod history;
 mod hostile;

@@ -48,6 +48,7 @@ mod reports;
 mod router;
 mod runs;
 mod schedules;
+mod servers;
 mod state;
 mod stores;
 mod syncs;

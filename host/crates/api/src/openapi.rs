@@ -16,7 +16,7 @@ use utoipa::{
 
 use crate::{
     access, collections, devices, directory, events, health, metrics, nodes, plugins, problem::Problem,
-    reports, runs, schedules, stores, syncs,
+    reports, runs, schedules, servers, stores, syncs,
 };
 
 #[derive(OpenApi)]
@@ -53,6 +53,12 @@ use crate::{
         stores::change_store,
         stores::remove_store,
         stores::adopt_store,
+        servers::create_server,
+        servers::list_servers,
+        servers::show_server,
+        servers::change_server,
+        servers::remove_server,
+        servers::test_server,
         collections::create_collection,
         collections::list_collections,
         collections::show_collection,
@@ -83,6 +89,9 @@ use crate::{
         schedules::remove_schedule,
         schedules::pause_schedule,
         schedules::resume_schedule,
+        schedules::run_schedules,
+        schedules::run_schedule,
+        schedules::show_schedule_operation,
         devices::create_enrolment_token,
         devices::list_enrolment_tokens,
         devices::revoke_enrolment_token,
@@ -172,6 +181,7 @@ use crate::{
     tags(
         (name = "plugins", description = "Packages that say what should be, and what they may do"),
         (name = "stores", description = "Places with files"),
+        (name = "distribution-servers", description = "Stores that are kept up to date from the library"),
         (name = "collections", description = "Named parts of the library"),
         (name = "syncs", description = "Plugins with settings, sources and targets"),
         (name = "runs", description = "Executions of syncs: previews, changes, what became of each"),

@@ -28,6 +28,7 @@ use crate::{
     reports::*,
     runs::*,
     schedules::*,
+    servers::*,
     state::{Api, ApiOptions},
     stores::*,
     syncs::*,
@@ -89,6 +90,13 @@ pub(crate) fn routes() -> Routes {
         .patch("/api/v1/stores/{name}", change_store)
         .delete("/api/v1/stores/{name}", remove_store)
         .post("/api/v1/stores/{name}/adopt", adopt_store)
+        // Distribution servers
+        .post_once("/api/v1/distribution-servers", create_server)
+        .get("/api/v1/distribution-servers", list_servers)
+        .get("/api/v1/distribution-servers/{name}", show_server)
+        .patch("/api/v1/distribution-servers/{name}", change_server)
+        .delete("/api/v1/distribution-servers/{name}", remove_server)
+        .post("/api/v1/distribution-servers/{name}/test", test_server)
         // Collections
         .post_once("/api/v1/collections", create_collection)
         .get("/api/v1/collections", list_collections)
@@ -123,6 +131,9 @@ pub(crate) fn routes() -> Routes {
         .delete("/api/v1/schedules/{id}", remove_schedule)
         .post("/api/v1/schedules/{id}/pause", pause_schedule)
         .post("/api/v1/schedules/{id}/resume", resume_schedule)
+        .post_once("/api/v1/schedules/run", run_schedules)
+        .post_once("/api/v1/schedules/{id}/run", run_schedule)
+        .get("/api/v1/schedule-operations/{id}", show_schedule_operation)
         // Distribution servers
         .post("/api/v1/distribution-servers/report", report_servers)
         .post_once("/api/v1/distribution-servers/repair", repair_servers)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Failure, Name, RelPath,
+    failure::Cause,
     guard::{Excess, Size},
     ids::{NodeId, RunId, ScheduleId},
     sync::Compare,
@@ -80,6 +81,8 @@ pub enum Trigger {
     Retry,
     /// What a File Status Report finds, or found.
     Repair,
+    /// Servers that an earlier run could not reach, or whose time had not come.
+    CatchUp,
 }
 
 /// Targets to be repaired; for each the files that a report found there, or nothing for all that is found when the run looks.
@@ -327,6 +330,34 @@ pub struct TargetResult {
     /// Why it could not be brought up to date as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What that is sorted under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// It is not its time: what is left is done then, by a run of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
+}
+
+/// Why a target is left for later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Waits {
+    /// When it is its time.
+    pub until: Timestamp,
+    /// In a sentence.
+    pub reason: String,
+}
+
+impl TargetResult {
+    /// What was done there, and why not all of it if it was not.
+    pub fn new(target: Name, counts: Counts, failure: Option<Failure>) -> Self {
+        let cause = failure.as_ref().map(Failure::cause);
+        Self { target, counts, failure, cause, waits: None }
+    }
+
+    /// Nothing was done there yet.
+    pub fn waiting(target: Name, waits: Waits) -> Self {
+        Self { waits: Some(waits), ..Self::new(target, Counts::default(), None) }
+    }
 }
 
 /// One run.
@@ -354,6 +385,9 @@ pub struct Run {
     pub repair: Option<Repair>,
     /// Whether the plugin is given no cursor.
     pub anew: bool,
+    /// The targets that it is for; all of the sync if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<Name>>,
     /// Where it stands.
     pub state: RunState,
     /// Why it is queued, held, skipped or cancelled, in a sentence.
@@ -425,6 +459,17 @@ pub struct Ending {
     pub excesses: Vec<Excess>,
     /// The plugin's new cursor: `Some(None)` throws the old one away, `None` leaves it.
     pub cursor: Option<Option<Vec<u8>>>,
+    /// What is left of distribution servers for later, and what is not any more.
+    pub backlog: Vec<Left>,
+}
+
+/// Whether something of a target is left for a run of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The target.
+    pub target: Name,
+    /// When and why; nothing is left if absent.
+    pub waits: Option<Waits>,
 }
 
 impl Ending {
@@ -440,6 +485,7 @@ impl Ending {
             sizes: Vec::new(),
             excesses: Vec::new(),
             cursor: None,
+            backlog: Vec::new(),
         }
     }
 }

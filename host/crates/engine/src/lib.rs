@@ -3,7 +3,7 @@
 //! Where to look:
 //!
 //! * [`Engine`]: start, stop, and what all use cases share
-//! * [`plugins`], [`places`], [`syncs`], [`schedules`], [`access`]: what administrators and operators register
+//! * [`plugins`], [`places`], [`servers`], [`syncs`], [`schedules`], [`access`]: what administrators and operators register
 //! * [`devices`]: devices, their policies, and what they and the server say to each other
 //! * [`directory`]: directories, and what is imported from them
 //! * [`refresh`]: collections that are filled from their sources, and those that a server comes with
@@ -30,14 +30,20 @@ pub mod refresh;
 pub mod report;
 pub mod runs;
 pub mod schedules;
+pub mod servers;
 mod settings;
 pub mod syncs;
 pub mod try_out;
 pub mod worker;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
-use syncline_domain::{clock::Clock, event::NewEvent, ids::NodeId};
+use parking_lot::Mutex;
+use syncline_domain::{
+    clock::Clock,
+    event::NewEvent,
+    ids::{NodeId, StoreId},
+};
 use syncline_sandbox::{Sandbox, SandboxConfig};
 use syncline_store::Db;
 use tokio::sync::Notify;
@@ -72,6 +78,8 @@ pub struct EngineConfig {
     pub keep_events: Duration,
     /// How many events are kept at most.
     pub keep_events_count: u64,
+    /// How long after a run that could not reach a distribution server it is tried again first; later each time after that.
+    pub catch_up: Duration,
     /// How devices are managed.
     pub devices: devices::DeviceConfig,
 }
@@ -91,6 +99,7 @@ impl EngineConfig {
             concurrent_calls: 64,
             keep_events: Duration::from_secs(30 * 24 * 3_600),
             keep_events_count: 10_000_000,
+            catch_up: Duration::from_secs(30),
             devices: devices::DeviceConfig::default(),
         }
     }
@@ -114,6 +123,8 @@ struct Inner {
     stopping: CancellationToken,
     tasks: TaskTracker,
     worker: worker::Worker,
+    /// Stores that a look at has not come back from.
+    unanswered: Mutex<HashSet<StoreId>>,
     devices: devices::Shared,
     first_token: bool,
 }
@@ -140,6 +151,7 @@ impl Engine {
         let inner = Inner {
             node: folder.node,
             worker: worker::Worker::default(),
+            unanswered: Mutex::default(),
             wake: Notify::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),

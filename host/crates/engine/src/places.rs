@@ -1,6 +1,14 @@
 //! Stores and collections.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use syncline_domain::{
@@ -15,6 +23,9 @@ use syncline_domain::{
 use syncline_files::{FolderOptions, FolderStore};
 
 use crate::{Engine, Error, Result};
+
+/// How long a store may take to be looked at.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 /// What is needed to register a store.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
@@ -84,6 +95,12 @@ impl Engine {
     /// Registers a folder and leaves the mark in it by which it is known again. A mark of an earlier registration that
     /// nobody here uses any more is taken over.
     pub async fn create_store(&self, new: NewStore, actor: &str) -> Result<StoreRecord> {
+        let (record, event) = self.new_store(new, actor).await?;
+        Ok(self.db().add_store(&record, event).await?)
+    }
+
+    /// A store that is to be registered: its folder carries the mark already.
+    pub(crate) async fn new_store(&self, new: NewStore, actor: &str) -> Result<(StoreRecord, NewEvent)> {
         check_labels(&new.labels)?;
         if new.bytes_per_second == Some(0) {
             return Err(Error::invalid(
@@ -123,8 +140,7 @@ impl Engine {
         };
         let message = format!("Store {} was registered at {}", record.name, record.path);
         let event = NewEvent::new("store.registered", actor, message).store(&record.name);
-        self.db().add_store(&record, event).await?;
-        Ok(record)
+        Ok((record, event))
     }
 
     /// Changes a store. `revision` is the one that the caller read.
@@ -191,6 +207,43 @@ impl Engine {
         let options = FolderOptions { bytes_per_second: record.bytes_per_second };
         let open = move || FolderStore::open(record.name, Path::new(&record.path), record.id, options);
         Ok(Arc::new(blocking(open).await?))
+    }
+
+    /// The same, within [`LONGEST_LOOK`]: a share whose server is gone can keep whoever looks at it for ever. While such a look
+    /// has not come back, nobody else waits for that store.
+    pub(crate) async fn open_in_time(&self, record: &StoreRecord) -> Result<Arc<FolderStore>> {
+        let (id, name) = (record.id, record.name.clone());
+        let silent = move || {
+            let message = format!(
+                "store {name} does not answer: it was looked at for {} s and more; look at its mount and the server behind it",
+                LONGEST_LOOK.as_secs()
+            );
+            Error::Failed(Failure::unavailable("no-answer", message))
+        };
+        if self.inner.unanswered.lock().contains(&id) {
+            return Err(silent());
+        }
+        let answered = Arc::new(AtomicBool::new(false));
+        let look = {
+            let (engine, record, answered) = (self.clone(), record.clone(), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let opened = engine.open_store(&record).await;
+                let mut unanswered = engine.inner.unanswered.lock();
+                answered.store(true, Ordering::Relaxed);
+                unanswered.remove(&record.id);
+                opened
+            })
+        };
+        match tokio::time::timeout(LONGEST_LOOK, look).await {
+            Ok(opened) => opened.map_err(Error::internal)?,
+            Err(_) => {
+                let mut unanswered = self.inner.unanswered.lock();
+                if !answered.load(Ordering::Relaxed) {
+                    unanswered.insert(id);
+                }
+                Err(silent())
+            }
+        }
     }
 
     fn must_see(&self, record: &StoreRecord) -> Result<()> {

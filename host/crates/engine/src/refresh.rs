@@ -184,6 +184,7 @@ impl Engine {
             nominal_time: None,
             retry_of: None,
             repair: None,
+            only: None,
             anew: false,
             bound_to: one_node(&own, from.as_ref())?,
             max_attempts: ATTEMPTS,

@@ -29,13 +29,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     Engine, Error, Result,
-    pipeline::{
-        self,
-        files::{Order, opened},
-        journal::Journal,
-        part::Part,
-        sources::Memory,
-    },
+    pipeline::{self, files::Order, journal::Journal, part::Part, sources::Memory},
     places::blocking,
     worker::{Control, Stop},
 };
@@ -46,7 +40,6 @@ pub const PATCHES: &str = "patches";
 /// How long a look at one server takes at most.
 const LONGEST_LOOK: Duration = Duration::from_secs(3_600);
 /// A share whose server is gone can keep whoever opens it for ever.
-const LONGEST_OPEN: Duration = Duration::from_secs(30);
 /// Servers of one report that are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
 /// Threads of one look.
@@ -124,7 +117,7 @@ impl Engine {
             let names: Vec<&str> = targets.keys().map(Name::as_str).collect();
             let message = format!("Repairing {} of {} was started", plan.patches, names.join(", "));
             let repair = Repair { collection: plan.patches.clone(), check, targets };
-            let mut new = self.new_run_of(&sync, RunMode::Apply, actor, Some(&repair)).await?;
+            let mut new = self.new_run_of(&sync, RunMode::Apply, None, actor, Some(&repair)).await?;
             new.trigger = Trigger::Repair;
             runs.push(self.enqueue(&new, message).await?);
         }
@@ -208,7 +201,8 @@ impl Declared {
             compare: Compare::Quick,
             // All of it: a plugin that was told where it left off could leave out what has not changed since.
             cursor: None,
-            targets: Some(BTreeSet::new()),
+            mode: RunMode::Preview,
+            only: Some(Vec::new()),
             collection: Some(self.patches.clone()),
             journal: Arc::new(journal),
             control: Arc::clone(&self.control),
@@ -287,8 +281,8 @@ impl Look {
     }
 
     async fn compare(&self, known: Arc<Known>) -> Result<Findings, Failure> {
-        let target = tokio::time::timeout(LONGEST_OPEN, opened(&self.engine, &self.record));
-        let target = target.await.map_err(|_| self.no_answer(LONGEST_OPEN))??;
+        let store = self.engine.open_in_time(&self.record).await.map_err(Error::into_failure)?;
+        let target = Target { name: self.record.name.clone(), store };
         let watch = Arc::new(Watch::of(&self.control));
         let (watched, check) = (Arc::clone(&watch), self.check);
         let look = blocking(move || compare(&known, &target, check, watched.as_ref()));

@@ -27,7 +27,7 @@ impl Engine {
     /// Queues a run of a sync.
     pub async fn start_run(&self, sync: &Name, start: StartRun, actor: &str) -> Result<Run> {
         let sync = self.db().sync(sync).await?;
-        let mut new = self.new_run(&sync, start.mode, actor).await?;
+        let mut new = self.new_run(&sync, start.mode, None, actor).await?;
         new.anew = start.anew;
         if start.mode == RunMode::Apply {
             self.refresh_before(&sync, actor).await?;
@@ -58,7 +58,8 @@ impl Engine {
             Subject::Collection(name) => return Ok(self.start_refresh(name, actor).await?.run),
         };
         let sync = self.db().sync(name).await?;
-        let mut new = self.new_run_of(&sync, RunMode::Apply, actor, run.repair.as_ref()).await?;
+        let mut new =
+            self.new_run_of(&sync, RunMode::Apply, run.only.clone(), actor, run.repair.as_ref()).await?;
         new.trigger = Trigger::Retry;
         new.retry_of = Some(id);
         self.enqueue(&new, format!("What failed in run {id} of sync {} is tried again", sync.name)).await
@@ -76,16 +77,23 @@ impl Engine {
         Ok(run)
     }
 
-    /// A run of all that a sync declares.
-    pub(crate) async fn new_run(&self, sync: &Sync, mode: RunMode, actor: &str) -> Result<NewRun> {
-        self.new_run_of(sync, mode, actor, None).await
+    /// A run of a sync for all of its targets, or for some `only`.
+    pub(crate) async fn new_run(
+        &self,
+        sync: &Sync,
+        mode: RunMode,
+        only: Option<Vec<Name>>,
+        actor: &str,
+    ) -> Result<NewRun> {
+        self.new_run_of(sync, mode, only, actor, None).await
     }
 
-    /// A run of a sync, or of what it repairs, with the locks that it needs: what it reads is shared, what it writes its own.
+    /// The same, or of what it repairs, with the locks that it needs: what it reads is shared, what it writes its own.
     pub(crate) async fn new_run_of(
         &self,
         sync: &Sync,
         mode: RunMode,
+        only: Option<Vec<Name>>,
         actor: &str,
         repair: Option<&Repair>,
     ) -> Result<NewRun> {
@@ -105,12 +113,12 @@ impl Engine {
         for source in &bindings.sources {
             locks.extend(self.read_collections(source).await?);
             // Another sync may fill the store that this one reads.
-            locks.push(Lock { resource: format!("store {}", source.store.name), exclusive: false });
+            locks.push(Lock { resource: store_lock(&source.store.name), exclusive: false });
         }
         if mode == RunMode::Apply {
-            let write =
-                |target: &StoreRecord| Lock { resource: format!("store {}", target.name), exclusive: true };
-            locks.extend(bindings.targets.iter().map(write));
+            let write = |target: &StoreRecord| Lock { resource: store_lock(&target.name), exclusive: true };
+            let is_for = |target: &&StoreRecord| only.as_ref().is_none_or(|only| only.contains(&target.name));
+            locks.extend(bindings.targets.iter().filter(is_for).map(write));
         }
         locks.sort_by(|a, b| a.resource.cmp(&b.resource));
         locks.dedup();
@@ -125,6 +133,7 @@ impl Engine {
             retry_of: None,
             repair: repair.cloned(),
             anew: false,
+            only,
             bound_to: bindings.bound_to()?,
             max_attempts: sync.spec.max_attempts,
             locks,
@@ -138,7 +147,7 @@ impl Engine {
         schedule: ScheduleId,
         nominal: Option<Timestamp>,
     ) -> Result<NewRun> {
-        let mut new = self.new_run(sync, RunMode::Apply, &format!("schedule {schedule}")).await?;
+        let mut new = self.new_run(sync, RunMode::Apply, None, &format!("schedule {schedule}")).await?;
         new.trigger = Trigger::Schedule;
         new.schedule = Some(schedule);
         new.nominal_time = nominal;
@@ -178,4 +187,9 @@ impl Engine {
         self.wake();
         Ok(run)
     }
+}
+
+/// What a run takes of a store that it reads or writes.
+pub(crate) fn store_lock(name: &Name) -> String {
+    format!("store {name}")
 }

@@ -12,11 +12,11 @@ use syncline_domain::{
 };
 
 use crate::{
-    db::Db,
+    db::{Db, Tx},
     dialect::{Query, Session, Turn, sql},
     error::{Error, OrNotFound, Result},
     row::Row,
-    syncs,
+    servers, syncs,
 };
 
 macro_rules! store_columns {
@@ -38,11 +38,7 @@ impl Db {
     pub async fn add_store(&self, store: &StoreRecord, event: NewEvent) -> Result<StoreRecord> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        if find_store(&mut tx, &store.name).await?.is_some() {
-            return Err(Error::Exists { what: "store", name: store.name.to_string() });
-        }
-        refuse_same_mark(&mut tx, store).await?;
-        insert_store(store).execute(&mut tx).await?;
+        put_store(&mut tx, store).await?;
         let added = find_store(&mut tx, &store.name).await?.or_not_found("store", &store.name)?;
         tx.event(event);
         tx.commit().await?;
@@ -97,21 +93,7 @@ impl Db {
     pub async fn remove_store(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        let mut by = collections_with(&mut tx, name).await?;
-        let collection = find_collection(&mut tx, name).await?;
-        by.extend(
-            syncs::using(&mut tx, |spec| {
-                let reads = spec.directory.is_none() && spec.sources.contains(name);
-                spec.targets.contains(name) || (collection.is_none() && reads)
-            })
-            .await?,
-        );
-        if !by.is_empty() {
-            return Err(Error::InUse { what: "store", name: name.to_string(), by });
-        }
-        if sql("DELETE FROM stores WHERE name = $1").bind(name).execute(&mut tx).await? == 0 {
-            return Err(Error::not_found("store", name));
-        }
+        remove(&mut tx, name).await?;
         tx.event(event);
         tx.commit().await?;
         Ok(())
@@ -196,6 +178,37 @@ impl Db {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Writes a new store.
+pub(crate) async fn put_store(session: &mut Session, store: &StoreRecord) -> Result<()> {
+    if find_store(session, &store.name).await?.is_some() {
+        return Err(Error::Exists { what: "store", name: store.name.to_string() });
+    }
+    refuse_same_mark(session, store).await?;
+    insert_store(store).execute(session).await?;
+    Ok(())
+}
+
+/// Forgets a store. [`Error::InUse`] if collections, servers or syncs name it.
+pub(crate) async fn remove(tx: &mut Tx, name: &Name) -> Result<()> {
+    let mut by = collections_with(tx, name).await?;
+    by.extend(servers::of_store(tx, name).await?);
+    let collection = find_collection(tx, name).await?;
+    by.extend(
+        syncs::using(tx, |spec| {
+            let reads = spec.directory.is_none() && spec.sources.contains(name);
+            spec.targets.contains(name) || (collection.is_none() && reads)
+        })
+        .await?,
+    );
+    if !by.is_empty() {
+        return Err(Error::InUse { what: "store", name: name.to_string(), by });
+    }
+    if sql("DELETE FROM stores WHERE name = $1").bind(name).execute(tx).await? == 0 {
+        return Err(Error::not_found("store", name));
+    }
+    Ok(())
 }
 
 /// [`Error::NotFound`] unless every source is a collection or a store, and every target a store.

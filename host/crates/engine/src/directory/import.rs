@@ -118,7 +118,7 @@ impl Report {
     /// The counts of each target.
     pub fn targets(&self) -> Result<Vec<TargetResult>> {
         let all = [(ENTRIES, self.entries), (MEMBERSHIPS, self.memberships), (USERS, self.users)];
-        let result = |(target, counts)| Ok(TargetResult { target: name(target)?, counts, failure: None });
+        let result = |(target, counts)| Ok(TargetResult::new(name(target)?, counts, None));
         all.into_iter().map(result).collect()
     }
 }

@@ -139,6 +139,7 @@ impl Lab {
         let sync = Sync {
             name: name("s"),
             spec: serde_json::from_value(sync).unwrap(),
+            made_by: None,
             created_at: now,
             updated_at: now,
             revision: 1,
@@ -160,6 +161,7 @@ impl Lab {
             retry_of: None,
             repair: None,
             anew: false,
+            only: None,
             bound_to: None,
             max_attempts: 3,
             locks: Vec::new(),

@@ -4,22 +4,22 @@
 //! folders named on a command line.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     path::Path,
     sync::Arc,
 };
 
 use syncline_domain::{
     Failure, Name, RelPath,
+    clock::Clock,
     declaration::FileDeclarations,
     guard::{self, Size},
     ids::RunId,
     log::LogLevel,
     operation::{Operation, OperationState},
-    place::StoreRecord,
     plugin::{Capability, PluginVersion, SandboxLimits, allowed},
     run::{Counts, Phase, Repair, RunMode, RunState, TargetResult},
-    sync::{Compare, Sync, Verify},
+    sync::{Compare, Pace, Sync, Verify},
 };
 use syncline_files::{ApplyOptions, Context, DiffOptions, Intent, Source, Target, TargetDiff};
 use syncline_sandbox::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall, Plugin, Sandbox};
@@ -39,8 +39,12 @@ use crate::{
 };
 
 pub(super) mod digests;
+mod lanes;
+mod reach;
 
 use digests::StoredDigests;
+pub(crate) use lanes::Apart;
+pub(crate) use reach::Reach;
 
 /// Operations that are handed to the journal at once.
 const BATCH: usize = 2_000;
@@ -55,23 +59,8 @@ pub(crate) struct JobSource {
 pub(crate) struct JobTarget {
     pub name: Name,
     pub labels: BTreeMap<String, String>,
-    pub state: TargetState,
-}
-
-/// What a job has to do with a target.
-pub(crate) enum TargetState {
-    /// It is looked at, and filled.
-    Open(Target),
-    /// It cannot be used now.
-    Away(Failure),
-    /// The plugin is told of it, and nothing else: it is not what the job is for.
-    Aside,
-}
-
-impl From<Result<Target, Failure>> for TargetState {
-    fn from(opened: Result<Target, Failure>) -> Self {
-        opened.map_or_else(Self::Away, Self::Open)
-    }
+    pub reach: Reach,
+    pub apart: Apart,
 }
 
 /// All that the road needs.
@@ -89,6 +78,8 @@ pub(crate) struct FileJob {
     pub compare: Compare,
     pub verify: Verify,
     pub fsync: bool,
+    pub pace: Pace,
+    pub clock: Arc<dyn Clock>,
     pub digests: Memory,
     pub journal: Arc<Journal>,
     pub control: Arc<Control>,
@@ -98,7 +89,7 @@ pub(crate) struct FileJob {
 pub(crate) struct Difference {
     pub intent: Arc<Intent>,
     pub diffs: Vec<TargetDiff>,
-    /// Targets that could not be looked at.
+    /// Targets that could not be looked at, or whose time it is not.
     pub unreachable: Vec<TargetResult>,
 }
 
@@ -110,11 +101,8 @@ impl Difference {
 
     /// What would be done, target by target.
     pub fn planned(&self) -> Vec<TargetResult> {
-        let planned = self.diffs.iter().map(|diff| TargetResult {
-            target: diff.target().clone(),
-            counts: diff.counts(),
-            failure: None,
-        });
+        let planned =
+            self.diffs.iter().map(|diff| TargetResult::new(diff.target().clone(), diff.counts(), None));
         planned.chain(self.unreachable.iter().cloned()).collect()
     }
 
@@ -183,16 +171,19 @@ impl FileJob {
         });
         let (intent, looked) = looked.await?;
         let mut unreachable: Vec<TargetResult> = Vec::new();
-        for one in &self.targets {
-            if let TargetState::Away(failure) = &one.state {
-                unreachable.push(self.unreachable(&one.name, failure.clone()));
-            }
+        for missing in self.targets.iter().filter_map(JobTarget::missing) {
+            self.tell(&missing);
+            unreachable.push(missing);
         }
         let mut diffs = Vec::new();
         for (name, diff) in looked {
             match diff {
                 Ok(diff) => diffs.push(diff),
-                Err(failure) => unreachable.push(self.unreachable(&name, failure)),
+                Err(failure) => {
+                    let result = TargetResult::new(name, Counts::default(), Some(failure));
+                    self.tell(&result);
+                    unreachable.push(result);
+                }
             }
         }
         self.control.keep_going()?;
@@ -201,15 +192,20 @@ impl FileJob {
 
     /// The targets that can be looked at.
     fn open_targets(&self) -> impl Iterator<Item = &Target> {
-        self.targets.iter().filter_map(|one| match &one.state {
-            TargetState::Open(target) => Some(target),
-            TargetState::Away(_) | TargetState::Aside => None,
+        self.targets.iter().filter_map(|one| match &one.reach {
+            Reach::Open(target) => Some(target),
+            Reach::Gone(_) | Reach::Later(_) | Reach::LeftOut => None,
         })
     }
 
-    fn unreachable(&self, target: &Name, failure: Failure) -> TargetResult {
-        self.journal.say(LogLevel::Error, format!("target {target}: {failure}"));
-        TargetResult { target: target.clone(), counts: Counts::default(), failure: Some(failure) }
+    fn tell(&self, result: &TargetResult) {
+        let target = &result.target;
+        if let Some(failure) = &result.failure {
+            self.journal.say(LogLevel::Error, format!("target {target}: {failure}"));
+        }
+        if let Some(waits) = &result.waits {
+            self.journal.say(LogLevel::Info, format!("target {target} {}", waits.reason));
+        }
     }
 
     /// Writes the difference down as it is, for a preview or a held run, and tells what would be done.
@@ -237,9 +233,19 @@ impl FileJob {
         let options = ApplyOptions { verify: self.verify, fsync: self.fsync, ..ApplyOptions::default() };
         let (journal, digests) = (Arc::clone(&self.journal), Arc::clone(&self.digests));
         let Difference { intent, diffs, mut unreachable } = difference;
+        let apart: BTreeMap<Name, Apart> =
+            self.targets.iter().map(|one| (one.name.clone(), one.apart.clone())).collect();
+        let (pace, clock) = (self.pace, Arc::clone(&self.clock));
         let applied = blocking(move || {
-            let context = Context::new(journal.as_ref());
-            Ok(syncline_files::apply(&intent, diffs, &options, digests.as_ref(), &context))
+            let work = lanes::Work {
+                intent: &intent,
+                options,
+                digests: digests.as_ref(),
+                observer: journal.as_ref(),
+                clock: clock.as_ref(),
+            };
+            let apart = |name: &Name| apart.get(name).cloned().unwrap_or_default();
+            Ok(lanes::apply(&work, diffs, pace, apart))
         });
         let mut results = applied.await?;
         results.append(&mut unreachable);
@@ -255,15 +261,10 @@ fn labels(of: &BTreeMap<String, String>) -> Vec<(String, String)> {
 /// Takes a run of a sync down the road.
 pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     let run = &work.claim.run;
-    let job = prepare(work).await?;
-    if job.open_targets().next().is_none() {
-        // Nothing is there to be compared: the plugin need not be asked.
-        let away = job.targets.iter().filter_map(|one| match &one.state {
-            TargetState::Away(failure) => Some(job.unreachable(&one.name, failure.clone())),
-            TargetState::Open(_) | TargetState::Aside => None,
-        });
-        return Ok(none_reached(away.collect()));
-    }
+    let job = match prepare(work).await? {
+        Prepared::Job(job) => job,
+        Prepared::NothingReached(targets) => return Ok(nothing_reached(targets)),
+    };
     let answer = job.declare().await?;
     let mut difference = match &run.repair {
         Some(repair) => repairing(&job, answer.declarations, repair).await?,
@@ -275,7 +276,7 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     let sizes = difference.sizes();
     let mut outcome = Outcome { sizes, cursor: Some(answer.cursor), ..Outcome::default() };
     if difference.diffs.is_empty() && !difference.unreachable.is_empty() {
-        return Ok(none_reached(difference.unreachable));
+        return Ok(nothing_reached(difference.unreachable));
     }
     work.journal.phase(Phase::Guard);
     outcome.excesses = guard::check(&work.sync.spec.limits, &outcome.sizes);
@@ -294,6 +295,7 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
         return Ok(outcome);
     }
     outcome.targets = job.apply(difference).await?;
+    leave_for_windows(work.engine, &mut outcome.targets).await?;
     outcome.counts = sum(&outcome.targets);
     outcome.failure = work.control.keep_going().err();
     if outcome.targets.iter().any(|one| one.failure.is_some()) && outcome.targets.iter().all(useless) {
@@ -311,11 +313,6 @@ async fn repairing(job: &FileJob, declarations: FileDeclarations, repair: &Repai
         part.keep_differing(diff, found);
     }
     Ok(difference)
-}
-
-/// A run that could look at none of its targets.
-fn none_reached(targets: Vec<TargetResult>) -> Outcome {
-    Outcome { failure: Some(all_unreachable(&targets)), targets, ..Outcome::default() }
 }
 
 /// Whether nothing at all could be done about a target, for one reason.
@@ -348,19 +345,51 @@ fn all_unreachable(targets: &[TargetResult]) -> Failure {
     failure
 }
 
-async fn prepare(work: &Work<'_>) -> Result<FileJob> {
+/// The outcome of a run that could do nothing about any of its targets: of some it was not the time, and others were away.
+fn nothing_reached(targets: Vec<TargetResult>) -> Outcome {
+    let away = targets.iter().any(|one| one.failure.is_some());
+    let failure = away.then(|| all_unreachable(&targets));
+    Outcome { failure, targets, ..Outcome::default() }
+}
+
+/// Targets whose window closed before all was done wait for it to open again; nothing failed there.
+async fn leave_for_windows(engine: &Engine, targets: &mut [TargetResult]) -> Result<()> {
+    let closed =
+        |one: &TargetResult| one.failure.as_ref().is_some_and(|why| why.code == lanes::WINDOW_CLOSED);
+    if !targets.iter().any(closed) {
+        return Ok(());
+    }
+    let mut windows = engine.closed_windows(engine.clock().now()).await?;
+    for target in targets.iter_mut().filter(|one| closed(one)) {
+        if let Some(waits) = windows.remove(&target.target) {
+            (target.failure, target.cause) = (None, None);
+            target.waits = Some(waits);
+        }
+    }
+    Ok(())
+}
+
+/// What a run begins with.
+enum Prepared {
+    Job(Box<FileJob>),
+    /// Nothing is there to be compared: the plugin need not be asked.
+    NothingReached(Vec<TargetResult>),
+}
+
+async fn prepare(work: &Work<'_>) -> Result<Prepared> {
     let run = &work.claim.run;
     let repair = run.repair.as_ref();
+    let repaired = repair.map(|repair| repair.targets.keys().cloned().collect::<Vec<_>>());
+    let only = repaired.or_else(|| run.only.clone());
+    // A part is not what a cursor stands for.
+    let cursor =
+        if run.anew || only.is_some() { None } else { work.engine.db().cursor(&work.sync.name).await? };
     let order = Order {
         run: run.id,
+        mode: run.mode,
         compare: repair.map_or(work.sync.spec.compare, |repair| repair.check),
-        // A part is not what a cursor stands for.
-        cursor: if run.anew || repair.is_some() {
-            None
-        } else {
-            work.engine.db().cursor(&work.sync.name).await?
-        },
-        targets: repair.map(|repair| repair.targets.keys().cloned().collect()),
+        cursor,
+        only,
         collection: repair.map(|repair| repair.collection.clone()),
         journal: Arc::clone(&work.journal),
         control: Arc::clone(&work.control),
@@ -369,17 +398,10 @@ async fn prepare(work: &Work<'_>) -> Result<FileJob> {
         tell_of_refreshes(work, &work.engine.bindings(&work.sync.spec).await?.sources).await?;
     }
     let job = order.job(work.engine, &work.sync, &work.plugin).await?;
-    if job.targets.iter().any(|one| matches!(one.state, TargetState::Open(_))) {
-        return Ok(job);
+    if job.open_targets().next().is_some() {
+        return Ok(Prepared::Job(Box::new(job)));
     }
-    // Nothing is there to be compared: the plugin need not be asked.
-    let away = job.targets.into_iter().filter_map(|one| match one.state {
-        TargetState::Away(failure) => {
-            Some(TargetResult { target: one.name, counts: Counts::default(), failure: Some(failure) })
-        }
-        TargetState::Open(_) | TargetState::Aside => None,
-    });
-    Err(all_unreachable(&away.collect::<Vec<_>>()).into())
+    Ok(Prepared::NothingReached(job.targets.iter().filter_map(JobTarget::missing).collect()))
 }
 
 /// A refresh that was waited for and failed leaves the files as they were: whoever reads the log should know.
@@ -401,10 +423,11 @@ async fn tell_of_refreshes(work: &Work<'_>, sources: &[ResolvedSource]) -> Resul
 /// What a job is to be like, beside what its sync says.
 pub(crate) struct Order {
     pub run: RunId,
+    pub mode: RunMode,
     pub compare: Compare,
     pub cursor: Option<Vec<u8>>,
     /// The targets that it is for; all of the sync if absent.
-    pub targets: Option<BTreeSet<Name>>,
+    pub only: Option<Vec<Name>>,
     /// The source that it is for; all of the sync if absent.
     pub collection: Option<Name>,
     pub journal: Arc<Journal>,
@@ -422,11 +445,7 @@ impl Order {
             let needs_files = self.collection.as_ref().is_none_or(|wanted| source.name == *wanted);
             sources.push(open_source(engine, source, needs_files).await?);
         }
-        let mut targets = Vec::new();
-        for record in bound_targets {
-            let wanted = self.targets.as_ref().is_none_or(|wanted| wanted.contains(&record.name));
-            targets.push(open_target(engine, record, wanted).await);
-        }
+        let targets = reach::open(engine, bound_targets, self.only.as_deref(), self.mode).await?;
         let grants = plugin.grants.clone().unwrap_or_default();
         Ok(FileJob {
             sandbox: engine.sandbox().clone(),
@@ -442,6 +461,8 @@ impl Order {
             compare: self.compare,
             verify: spec.verify,
             fsync: spec.fsync,
+            pace: spec.pace,
+            clock: Arc::clone(&engine.inner.clock),
             digests: Arc::new(StoredDigests::new(engine.db().clone())),
             journal: self.journal,
             control: self.control,
@@ -500,19 +521,6 @@ fn empty(resolved: &ResolvedSource) -> Failure {
         resolved.name
     );
     Failure::settings("empty-source", message)
-}
-
-async fn open_target(engine: &Engine, record: StoreRecord, wanted: bool) -> JobTarget {
-    let state = if wanted { opened(engine, &record).await.into() } else { TargetState::Aside };
-    let mut labels = record.labels;
-    labels.entry("store".to_owned()).or_insert_with(|| record.name.to_string());
-    JobTarget { name: record.name, labels, state }
-}
-
-/// A store as a target.
-pub(crate) async fn opened(engine: &Engine, record: &StoreRecord) -> Result<Target, Failure> {
-    let store = engine.open_store(record).await.map_err(Error::into_failure)?;
-    Ok(Target { name: record.name.clone(), store })
 }
 
 /// Leaves of the difference only what failed or was not reached in an earlier run.

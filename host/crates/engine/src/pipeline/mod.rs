@@ -26,7 +26,7 @@ use syncline_domain::{
     Failure, FailureKind, Fault, Name,
     directory::import::ENTRIES,
     event::NewEvent,
-    failure::Retry,
+    failure::{Cause, Retry},
     guard::{Excess, Size},
     log::LogLevel,
     plugin::{DEVICE_POLICY, DIRECTORY_SYNC, PluginState, PluginVersion},
@@ -74,7 +74,8 @@ impl Outcome {
 
     /// Whether every target is as declared.
     fn is_whole(&self) -> bool {
-        self.counts.failed == 0 && self.targets.iter().all(|target| target.failure.is_none())
+        let done = |target: &TargetResult| target.failure.is_none() && target.waits.is_none();
+        self.counts.failed == 0 && self.targets.iter().all(done)
     }
 }
 
@@ -220,7 +221,8 @@ impl Engine {
             // What was done must be written down all the same.
             tracing::error!(run = %run.id, %error, "A strike of a plugin could not be counted");
         }
-        let ending = self.ending(claim, stop, outcome);
+        let mut ending = self.ending(claim, stop, outcome);
+        ending.backlog = self.left_by(&run, &ending).await?;
         let mut events = vec![event_of(&run, &ending)];
         // A sync that cannot be looked up has no targets to tell of.
         if let Some(name) = run.subject.sync()
@@ -307,7 +309,10 @@ impl Engine {
                 ending.cursor = outcome.cursor;
             }
             (_, None) if whole => {}
-            (_, None) => ending.state = RunState::Partial,
+            (_, None) => {
+                ending.state = RunState::Partial;
+                ending.reason = left_out(&ending.targets);
+            }
         }
         ending
     }
@@ -338,6 +343,34 @@ impl Engine {
 fn backoff(attempt: u32) -> Duration {
     let exponent = attempt.saturating_sub(1).min(8);
     Duration::from_secs(2 * 4_u64.pow(exponent)).min(Duration::from_secs(300))
+}
+
+/// Which targets are not up to date, and why, for people; `None` if that is told by the operations alone.
+fn left_out(targets: &[TargetResult]) -> Option<String> {
+    const SHOWN: usize = 10;
+    let why = |one: &TargetResult| match (&one.cause, &one.waits) {
+        (Some(cause), _) => Some(format!("{} ({})", one.target, cause_word(*cause))),
+        (None, Some(waits)) => Some(format!("{} ({})", one.target, waits.reason)),
+        (None, None) => None,
+    };
+    let mut left: Vec<String> = targets.iter().filter_map(why).collect();
+    let more = left.len().saturating_sub(SHOWN);
+    left.truncate(SHOWN);
+    if more > 0 {
+        left.push(format!("and {more} more"));
+    }
+    (!left.is_empty()).then(|| format!("not up to date: {}", left.join(", ")))
+}
+
+const fn cause_word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Unreachable => "unreachable",
+        Cause::Refused => "refused",
+        Cause::NoSpace => "no space",
+        Cause::Denied => "denied",
+        Cause::Changed => "changed underneath",
+        Cause::Other => "failed",
+    }
 }
 
 fn held_reason(excesses: &[Excess]) -> String {
@@ -410,13 +443,21 @@ fn event_of(run: &Run, ending: &Ending) -> NewEvent {
     let reason = ending.reason.clone().unwrap_or_default();
     let (level, message) = match ending.state {
         RunState::Succeeded => (LogLevel::Info, format!("{title}: {done}")),
-        RunState::Partial => (LogLevel::Warn, format!("{title} is not whole: {done}")),
+        RunState::Partial if reason.is_empty() => (LogLevel::Warn, format!("{title} is not whole: {done}")),
+        RunState::Partial => (LogLevel::Warn, format!("{title} is not whole: {done}; {reason}")),
         RunState::Held => (LogLevel::Warn, format!("{title} is held: {reason}")),
         RunState::Queued => (LogLevel::Warn, format!("{title} is queued again: {reason}")),
         RunState::Cancelled => (LogLevel::Info, format!("{title} was cancelled: {done}")),
         _ => (LogLevel::Error, format!("{title} failed: {why}")),
     };
-    let data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    let mut data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    let left = ending.targets.iter().filter(|one| one.cause.is_some() || one.waits.is_some());
+    let left: Vec<_> = left
+        .map(|one| serde_json::json!({ "target": one.target, "cause": one.cause, "waits": one.waits }))
+        .collect();
+    if !left.is_empty() {
+        data["left"] = left.into();
+    }
     let kind =
         format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
     of_run(NewEvent::new(&kind, "system", message).level(level).data(data), run)

@@ -188,14 +188,13 @@ impl Difference {
     }
 
     fn targets(&self) -> Vec<TargetResult> {
-        let target = |(name, part): (&Name, &Part)| TargetResult {
-            target: name.clone(),
-            counts: part.counts,
+        let target = |(name, part): (&Name, &Part)| {
             // A part of the devices is told by the operations; all of them, by the plugin.
-            failure: part
+            let failure = part
                 .failure
                 .clone()
-                .filter(|_| part.counts == Counts { failed: part.counts.failed, ..Counts::default() }),
+                .filter(|_| part.counts == Counts { failed: part.counts.failed, ..Counts::default() });
+            TargetResult::new(name.clone(), part.counts, failure)
         };
         self.applications.iter().map(target).collect()
     }

@@ -29,7 +29,7 @@ use rustix::{
 use syncline_domain::{Failure, Name, RelPath, ids::StoreId};
 
 use crate::{
-    errors, intake,
+    access, errors, intake,
     rate::Rate,
     store::{Dir, Names, RESERVED, Store},
 };
@@ -95,6 +95,9 @@ impl FolderStore {
         options: FolderOptions,
     ) -> Result<Self, Failure> {
         let root = open_root(path).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                return no_right(&name, path, "open its folder");
+            }
             let message = format!(
                 "store {name}: its folder {path:?} cannot be opened: {error}; mount the share, or correct the store's path"
             );
@@ -114,6 +117,16 @@ impl FolderStore {
         inner.check_mark()?;
         Ok(Self(Arc::new(inner)))
     }
+}
+
+/// The store is there, and this account may not use it.
+fn no_right(name: &Name, path: &Path, doing: &str) -> Failure {
+    let account = access::account();
+    let message = format!(
+        "store {name}: account {account} may not {doing}, {path:?}: the right to read is missing; give that account read and \
+         write"
+    );
+    Failure::denied("permission", message)
 }
 
 fn open_root(path: &Path) -> std::io::Result<cap_std::fs::Dir> {
@@ -150,7 +163,10 @@ impl Store for FolderStore {
                 ),
             )
         };
-        let stat = rustix::fs::stat(&inner.path).map_err(|errno| vanished(format!("is gone: {errno}")))?;
+        let stat = rustix::fs::stat(&inner.path).map_err(|errno| match errno {
+            Errno::ACCESS => no_right(&inner.name, &inner.path, "look at its folder"),
+            errno => vanished(format!("is gone: {errno}")),
+        })?;
         if (stat.st_dev, stat.st_ino) == inner.identity {
             Ok(())
         } else {
@@ -195,6 +211,9 @@ impl Inner {
             Ok(found) if found == *id => return Ok(()),
             Ok(found) => format!("carries the mark of another store ({found}, not {id})"),
             Err(mark::NoMark::Missing) => "does not carry the store's mark (.syncline/store.json)".to_owned(),
+            Err(mark::NoMark::NoRight) => {
+                return Err(no_right(name, path, "read its mark (.syncline/store.json)"));
+            }
             Err(mark::NoMark::Broken(why)) => format!("has a mark that cannot be read: {why}"),
         };
         Err(Failure::unavailable(

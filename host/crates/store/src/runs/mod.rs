@@ -38,7 +38,7 @@ macro_rules! columns {
     () => {
         "id, sync, mode, origin, actor, schedule, nominal_time, retry_of, repair, anew, state, reason, attempt, node, \
          bound_to, created_at, not_before, started_at, finished_at, counts, targets, progress, sizes, excesses, \
-         approval, failure, plugin_digest, collection, waiting_for"
+         approval, failure, plugin_digest, collection, waiting_for, only_targets"
     };
 }
 pub(crate) use columns;
@@ -75,6 +75,8 @@ pub struct NewRun {
     pub repair: Option<Repair>,
     /// Whether the plugin is given no cursor.
     pub anew: bool,
+    /// The targets that it is for; all of the sync if absent.
+    pub only: Option<Vec<Name>>,
     /// The node that alone can run it.
     pub bound_to: Option<NodeId>,
     /// Attempts after failures that can pass, the first included.
@@ -177,9 +179,9 @@ pub(crate) async fn insert(
     let finished = state.is_final().then_some(now);
     let query = sql("INSERT INTO runs (id, sync, mode, origin, actor, schedule, nominal_time, retry_of, anew,
             state, reason, attempt, max_attempts, uncounted, losses, bound_to, fencing, created_at, finished_at,
-            counts, targets, progress, sizes, excesses, collection, repair)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, 0, 0, $13, 0, $14, $15,
-            $16, '[]', $17, '[]', '[]', $18, $19)")
+            counts, targets, progress, sizes, excesses, collection, repair, only_targets)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, 0, 0, $13, 0, $14, $15,
+            $16, '[]', $17, '[]', '[]', $18, $19, $20)")
     .bind(run.id)
     .bind(run.subject.sync().map_or("", Name::as_str))
     .bind(mode_word(run.mode))
@@ -198,7 +200,8 @@ pub(crate) async fn insert(
     .bind_json(&Counts::default())
     .bind_json(&Progress::default())
     .bind(run.subject.collection())
-    .bind_json_opt(run.repair.as_ref());
+    .bind_json_opt(run.repair.as_ref())
+    .bind_json_opt(run.only.as_ref());
     query.execute(tx).await.map_err(|error| error.or_exists("run", run.id))?;
     if !state.is_final() {
         want_locks(tx, run.id, &run.locks).await?;
@@ -261,6 +264,7 @@ pub(crate) fn parse(row: &Row) -> Result<Run> {
         retry_of: row.parse_opt("retry_of")?,
         repair: row.json_opt("repair")?,
         anew: row.get("anew")?,
+        only: row.json_opt("only_targets")?,
         state: row.parse("state")?,
         reason: row.get("reason")?,
         waiting_for: row.get("waiting_for")?,

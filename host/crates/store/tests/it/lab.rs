@@ -208,7 +208,14 @@ impl Lab {
     pub fn sync(&self, sync: &str) -> Sync {
         let spec = serde_json::json!({ "plugin": "p", "sources": ["patches"], "targets": ["site"] });
         let spec: SyncSpec = serde_json::from_value(spec).unwrap();
-        Sync { name: name(sync), spec, created_at: self.now(), updated_at: self.now(), revision: 1 }
+        Sync {
+            name: name(sync),
+            spec,
+            made_by: None,
+            created_at: self.now(),
+            updated_at: self.now(),
+            revision: 1,
+        }
     }
 
     /// A run of the sync `s` that needs `locks`: those that begin with `!` exclusively.
@@ -228,6 +235,7 @@ impl Lab {
             retry_of: None,
             repair: None,
             anew: false,
+            only: None,
             bound_to: None,
             max_attempts: 3,
             locks: locks.iter().map(lock).collect(),

@@ -29,5 +29,6 @@ mod refreshes;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod syncs;
 mod tokens;

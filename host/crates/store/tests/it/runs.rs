@@ -109,7 +109,7 @@ both_engines! {
             remaining_ms: Some(1_000),
             ..Progress::default()
         };
-        let target = TargetResult { target: name("site"), counts: counts(1), failure: None };
+        let target = TargetResult::new(name("site"), counts(1), None);
         db.save_progress(&claim, &progress, &counts(1), std::slice::from_ref(&target)).await.unwrap();
         let run = db.run(claim.run.id).await.unwrap();
         assert_eq!((run.progress, run.counts, run.targets), (progress, counts(1), vec![target.clone()]));
@@ -190,12 +190,12 @@ both_engines! {
         let db = lab.with_sync().await;
         let claim = lab.claimed(&db, LONG).await;
         let locks = lab.new_run(&["!store:other"]).locks;
-        let run = db.requeue_with_locks(&claim, &locks, None).await.unwrap();
+        let run = db.requeue(&claim, &locks, None, None).await.unwrap();
         assert_eq!(run.state, RunState::Queued);
         let again = db.claim_run(LONG).await.unwrap().unwrap();
         assert_eq!((again.run.id, again.attempts_left, &again.locks), (run.id, 2, &locks));
         db.begin_run(&again, "blake3:1").await.unwrap();
-        let late = db.requeue_with_locks(&again, &locks, None).await.unwrap_err();
+        let late = db.requeue(&again, &locks, None, None).await.unwrap_err();
         assert!(matches!(late, Error::Transition { from: RunState::Running, .. }));
     }
 }

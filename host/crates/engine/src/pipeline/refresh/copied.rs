@@ -120,5 +120,5 @@ fn refuse_empty(source: &Source) -> std::result::Result<(), Failure> {
 
 fn planned(diff: &TargetDiff) -> TargetResult {
     let counts: Counts = diff.counts();
-    TargetResult { target: diff.target().clone(), counts, failure: None }
+    TargetResult::new(diff.target().clone(), counts, None)
 }

@@ -119,7 +119,7 @@ pub(super) async fn road(work: &Refreshing<'_>, source: &HttpSource) -> Result<O
 }
 
 fn target(own: &Intaking, counts: Counts, failure: Option<Failure>) -> Vec<TargetResult> {
-    vec![TargetResult { target: own.to.store.name().clone(), counts, failure }]
+    vec![TargetResult::new(own.to.store.name().clone(), counts, failure)]
 }
 
 /// Work that ends soon after the run is to end, and not when a server feels like it.

@@ -1,14 +1,27 @@
 //! Schedules: made, changed, paused, removed; and fired.
+//!
+//! * here: schedules of a sync, and firing
+//! * `parts`: schedules of components and servers, and the syncs behind them
+//! * `now`: running some at once
+//! * `catch_up`: what runs left of distribution servers
+
+mod catch_up;
+mod now;
+mod parts;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use syncline_domain::{
+    Name,
     event::NewEvent,
     ids::ScheduleId,
     log::LogLevel,
     schedule::{Due, Owner, Schedule, ScheduleSpec, due, jitter},
+    sync::Sync,
 };
+
+pub use parts::Parts;
 
 use crate::{Engine, Error, Result};
 
@@ -36,17 +49,20 @@ impl Engine {
         Ok(schedule)
     }
 
-    /// Changes a schedule of this node or of the cluster. `revision` is the one that the caller read.
+    /// Changes a schedule of this node or of the cluster, and what its sync is made of if it was made of `parts`. `revision` is
+    /// the one that the caller read.
     pub async fn change_schedule(
         &self,
         id: ScheduleId,
         spec: ScheduleSpec,
+        parts: Option<Parts>,
         revision: Option<i64>,
         actor: &str,
     ) -> Result<Schedule> {
         let now = self.clock().now();
         let mut schedule = self.db().schedule(id).await?;
-        self.must_own(&schedule)?;
+        self.must_own(&schedule).await?;
+        let remade = self.remade_sync(&schedule, &spec, parts).await?;
         self.check_schedule(&spec, now).await?;
         schedule.revision = revision.unwrap_or(schedule.revision);
         // Resuming a paused schedule does not make up for the time it was paused.
@@ -55,9 +71,47 @@ impl Engine {
         schedule.spec = spec;
         let event = NewEvent::new("schedule.changed", actor, format!("Schedule {id} was changed"))
             .sync(&schedule.spec.sync);
-        let schedule = self.db().update_schedule(&schedule, event).await?;
+        let schedule = match remade {
+            Some(sync) => self.db().update_schedule_with_sync(&schedule, &sync, event).await?,
+            None => self.db().update_schedule(&schedule, event).await?,
+        };
         self.wake();
         Ok(schedule)
+    }
+
+    /// The sync of a schedule as it is after a change of what it is made of; `None` if it stays as it is.
+    async fn remade_sync(
+        &self,
+        schedule: &Schedule,
+        wanted: &ScheduleSpec,
+        parts: Option<Parts>,
+    ) -> Result<Option<Sync>> {
+        let mut sync = self.db().sync(&schedule.spec.sync).await?;
+        let made = sync.made_by.take().filter(|made| made.schedule == schedule.id);
+        if made.is_some() && wanted.sync != schedule.spec.sync {
+            let message =
+                format!("sync {} was made for this schedule: change components and servers", sync.name);
+            return Err(Error::conflict("schedule-sync", message));
+        }
+        let (made, parts) = match (made, parts) {
+            (Some(made), Some(parts)) => (made, parts),
+            (None, Some(_)) => {
+                let message = "this schedule runs a sync that was not made for it: change the sync, or delete the schedule \
+                    and make one of components and servers";
+                return Err(Error::conflict("schedule-sync", message));
+            }
+            (_, None) => return Ok(None),
+        };
+        let named: Vec<&str> = made.components.iter().map(Name::as_str).collect();
+        if named == parts.components && made.servers == parts.servers {
+            return Ok(None);
+        }
+        let (made, spec, _) = self.sync_of_parts(schedule.id, &parts, sync.spec.pace).await?;
+        sync.spec.settings = spec.settings;
+        sync.spec.sources = spec.sources;
+        sync.spec.targets = spec.targets;
+        sync.made_by = Some(made);
+        Ok(Some(sync))
     }
 
     /// Pauses a schedule with a reason, or lets it go on.
@@ -69,10 +123,10 @@ impl Engine {
     ) -> Result<Schedule> {
         let schedule = self.db().schedule(id).await?;
         let spec = ScheduleSpec { paused: reason, ..schedule.spec };
-        self.change_schedule(id, spec, Some(schedule.revision), actor).await
+        self.change_schedule(id, spec, None, Some(schedule.revision), actor).await
     }
 
-    /// Removes a schedule, whoever owns it. Runs that it began go on.
+    /// Removes a schedule, whoever owns it, and the sync that was made for it. Runs that it began go on.
     pub async fn remove_schedule(&self, id: ScheduleId, actor: &str) -> Result<()> {
         let schedule = self.db().schedule(id).await?;
         let event = NewEvent::new("schedule.removed", actor, format!("Schedule {id} was removed"))
@@ -80,11 +134,16 @@ impl Engine {
         Ok(self.db().remove_schedule(id, event).await?)
     }
 
-    fn must_own(&self, schedule: &Schedule) -> Result<()> {
+    /// Whether this node may change and run a schedule.
+    pub(crate) async fn must_own(&self, schedule: &Schedule) -> Result<()> {
         match schedule.owner {
             Owner::Node(node) if node != self.node() => {
+                let nodes = self.db().nodes().await?;
+                let name = nodes.into_iter().find(|one| one.id == node).map(|one| one.name);
+                let name =
+                    name.map_or_else(|| "which is not known any more".to_owned(), |name| format!("{name:?}"));
                 let message = format!(
-                    "schedule {} belongs to node {node}: change it there, or delete it here and make it anew",
+                    "schedule {} belongs to node {node}, {name}: change or run it there, or delete it here and make it anew",
                     schedule.id
                 );
                 Err(Error::conflict("schedule-owner", message))
@@ -107,7 +166,11 @@ impl Engine {
     /// Fires what is due, until the node stops.
     pub(crate) async fn fire_schedules_until_stopped(&self) {
         while !self.is_stopping() {
-            let wait = match self.fire_due().await {
+            let fired = match self.fire_due().await {
+                Ok(()) => self.catch_up().await,
+                error => error,
+            };
+            let wait = match fired {
                 Ok(()) => self.config().poll,
                 Err(error) => {
                     tracing::error!(%error, "Schedules could not be looked through; trying again");
@@ -192,6 +255,10 @@ impl Engine {
             tracing::warn!(run = %run.id, of = %run.subject, state = %run.state, "The node of a run went away");
             self.wake();
         }
+        for sync in self.db().remove_orphaned_syncs().await? {
+            tracing::info!(%sync, "A sync went after its schedule");
+        }
+        self.pause_schedules_to_sources().await?;
         if round.is_multiple_of(120) {
             self.prune_events().await?;
         }
