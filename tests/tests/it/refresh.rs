@@ -73,7 +73,8 @@ impl Stage {
     /// Waits until so much of a file has come.
     fn until_came(&self, bytes: u64) {
         eventually("some of the file to come", || {
-            let came: u64 = self.parts().iter().filter_map(|path| fs::metadata(path).ok()).map(|one| one.len()).sum();
+            let came: u64 =
+                self.parts().iter().filter_map(|path| fs::metadata(path).ok()).map(|one| one.len()).sum();
             (came >= bytes).then_some(())
         });
     }
@@ -99,7 +100,10 @@ fn refresh(api: &Api) -> Value {
 /// Bytes that are not the same twice.
 fn bytes(length: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    rand::RngExt::fill(&mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed), bytes.as_mut_slice());
+    rand::RngExt::fill(
+        &mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed),
+        bytes.as_mut_slice(),
+    );
     bytes
 }
 
@@ -109,7 +113,9 @@ fn a_collection_comes_from_its_mirror_and_once_only() {
     let server = stage.serve();
     let api = server.api();
     for number in 0..40 {
-        stage.mirror.put(&format!("d{}/f {number}#.bin", number % 7), &bytes((number + 1) * 1_000, number as u64));
+        stage
+            .mirror
+            .put(&format!("d{}/f {number}#.bin", number % 7), &bytes((number + 1) * 1_000, number as u64));
     }
     stage.mirror.put("twin", &bytes(5_000, 4));
     stage.mirror.list();
@@ -119,10 +125,12 @@ fn a_collection_comes_from_its_mirror_and_once_only() {
     assert_eq!((&run["state"], &run["collection"]), (&json!("succeeded"), &json!("patches")), "{run:#}");
     assert_eq!((&run["counts"]["copied"], &run["sync"]), (&json!(41), &Value::Null));
     fs::remove_file(stage.mirror.files.join("manifest.json")).unwrap();
-    assert_eq!(syncline_tests::tree::differences(&stage.mirror.files, &stage.collection()).lines().filter(|line| {
-        // Times are those of the download.
-        !line.starts_with(">f..t") && !line.starts_with(".d..t")
-    }).collect::<Vec<_>>(), Vec::<&str>::new());
+    // Times are those of the download: lines that begin with a dot.
+    let differences = syncline_tests::tree::differences(&stage.mirror.files, &stage.collection());
+    assert_eq!(
+        differences.lines().filter(|line| !line.starts_with('.')).collect::<Vec<_>>(),
+        Vec::<&str>::new()
+    );
     assert_eq!(stage.parts(), Vec::<PathBuf>::new());
     let asked = stage.mirror.asked();
     assert_eq!(asked.len(), 41, "each content once, and the manifest: {asked:?}");
@@ -132,7 +140,11 @@ fn a_collection_comes_from_its_mirror_and_once_only() {
     // Nothing has changed: nothing comes.
     stage.mirror.list();
     let again = refresh(&api);
-    assert_eq!((&again["state"], &again["counts"]["unchanged"]), (&json!("succeeded"), &json!(41)), "{again:#}");
+    assert_eq!(
+        (&again["state"], &again["counts"]["unchanged"]),
+        (&json!("succeeded"), &json!(41)),
+        "{again:#}"
+    );
     let asked = stage.mirror.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
 
@@ -202,7 +214,9 @@ fn killed_in_the_middle_it_goes_on_and_the_sync_behind_it_runs_once() {
     stage.until_came(4 * MIB as u64);
     let sync = api.start("all", "apply");
     let why = format!("collection patches is being refreshed by run {run}");
-    eventually("the sync to wait", || (api.get(&format!("/runs/{sync}"))["waiting_for"] == why.as_str()).then_some(()));
+    eventually("the sync to wait", || {
+        (api.get(&format!("/runs/{sync}"))["waiting_for"] == why.as_str()).then_some(())
+    });
     let shown = Commands::of(&server).says(0, &["run", "show", &sync]);
     assert!(shown.contains(&why), "{shown}");
     server.kill();
@@ -275,7 +289,8 @@ fn what_is_not_as_listed_is_refused_and_nothing_of_it_is_seen() {
     // Mended, it comes; also by SHA-256, under another name, and with a time.
     let mut mended = listed("good.bin", &good);
     mended["modified"] = json!("2020-02-02T02:02:02Z");
-    let sum = std::process::Command::new("sha256sum").arg(stage.mirror.files.join("bad.bin")).output().unwrap();
+    let sum =
+        std::process::Command::new("sha256sum").arg(stage.mirror.files.join("bad.bin")).output().unwrap();
     let sum = &String::from_utf8(sum.stdout).unwrap()[..64];
     let other = json!({ "path": "named/otherwise", "url": "bad.bin", "size": 17, "sha256": sum });
     stage.mirror.write_list(&json!({ "files": [mended, other] }));
@@ -310,7 +325,11 @@ fn a_refresh_that_fails_releases_those_that_wait() {
     let sync = api.ended(&api.start("all", "apply"));
     assert_eq!(sync["state"], "succeeded", "{sync:#}");
     let failed = api.get(&format!("/runs/{run}"));
-    assert_eq!((&failed["state"], &failed["failure"]["code"]), (&json!("failed"), &json!("digest")), "{failed:#}");
+    assert_eq!(
+        (&failed["state"], &failed["failure"]["code"]),
+        (&json!("failed"), &json!("digest")),
+        "{failed:#}"
+    );
     assert!(failed["finished_at"].as_str() <= sync["started_at"].as_str());
     assert_eq!(fs::read(stage.target.join("first.bin")).unwrap(), b"first");
     assert_eq!(stage.visible(), ["first.bin"]);
@@ -326,7 +345,10 @@ fn a_sync_that_asks_for_it_runs_after_a_refresh_and_schedules_do_both() {
     stage.set_up(&api, json!({}));
     let desk = Commands::of(&server);
     let message = api.run("all", "apply")["failure"]["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("syncline collection refresh patches") && message.contains("by hand"), "{message}");
+    assert!(
+        message.contains("syncline collection refresh patches") && message.contains("by hand"),
+        "{message}"
+    );
 
     desk.says(0, &["sync", "change", "all", "--refresh-before"]);
     let run = api.run("all", "apply");
@@ -417,7 +439,10 @@ fn only_who_may_refreshes_and_names_secrets() {
     let text = json!({ "description": "Mirrored" });
     let etag = api.send("GET", "/collections/patches", &[], &[]).etag.unwrap();
     let stale = [("content-type", "application/json"), ("if-match", "\"77\"")];
-    assert_eq!(operator.send("PATCH", "/collections/patches", &stale, text.to_string().as_bytes()).status, 412);
+    assert_eq!(
+        operator.send("PATCH", "/collections/patches", &stale, text.to_string().as_bytes()).status,
+        412
+    );
     let known = [("content-type", "application/json"), ("if-match", etag.as_str())];
     operator.send("PATCH", "/collections/patches", &known, text.to_string().as_bytes()).expect(200);
 }

@@ -8,7 +8,7 @@ use syncline_domain::{
     refresh::{Digest, ListedFile},
 };
 use syncline_files::{
-    FolderOptions, FolderStore, NoDigests, Source, Store,
+    FolderOptions, FolderStore, NoDigests, Source,
     intake::{Intake, Lack, PREFIX},
 };
 use tempfile::TempDir;
