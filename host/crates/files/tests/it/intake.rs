@@ -18,7 +18,7 @@ fn keep_going() -> Result<(), Failure> {
 }
 
 fn store(folder: &TempDir) -> Source {
-    let id = FolderStore::adopt(folder.path(), StoreId(uuid::Uuid::now_v7())).unwrap();
+    let id = FolderStore::adopt(folder.path(), StoreId::new(jiff::Timestamp::UNIX_EPOCH)).unwrap();
     let opened =
         FolderStore::open("library".parse().unwrap(), folder.path(), id, FolderOptions::default()).unwrap();
     Source { name: "patches".parse().unwrap(), store: Arc::new(opened), prefix: path("patches") }
