@@ -212,6 +212,19 @@ impl When {
 impl ScheduleSpec {
     const DAY: u32 = 86_400;
 
+    /// With what holds where nothing else is said.
+    pub const fn new(sync: Name, when: When) -> Self {
+        Self {
+            sync,
+            when,
+            jitter_seconds: 0,
+            overlap: Overlap::Skip,
+            catch_up_seconds: hour(),
+            paused: None,
+            description: String::new(),
+        }
+    }
+
     /// Checks all that can be checked without looking anything up.
     pub fn check(&self, now: Timestamp) -> Result<(), BadSchedule> {
         if self.jitter_seconds > Self::DAY {

@@ -59,7 +59,11 @@ impl Engine {
         let event = NewEvent::new("sync.created", actor, format!("Sync {} was made", sync.name))
             .sync(&sync.name)
             .plugin(&sync.spec.plugin);
-        self.db().add_sync(&sync, event).await?;
+        if sync.spec.directory.is_some() {
+            self.add_with_import_schedule(&sync, event, actor).await?;
+        } else {
+            self.db().add_sync(&sync, event).await?;
+        }
         Ok(sync)
     }
 

@@ -55,11 +55,14 @@ impl Db {
     }
 
     /// Removes a sync with its cursor and what it read of directories; its runs stay in the history, and users that went by
-    /// its entries are let go. [`Error::InUse`] if it has schedules or a run of it
-    /// has not ended.
+    /// its entries are let go. One that reads directories takes its schedules with it: it came with one. [`Error::InUse`] if
+    /// another has schedules, or a run of it has not ended.
     pub async fn remove_sync(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
+        if find(&mut tx, name).await?.spec.directory.is_some() {
+            sql("DELETE FROM schedules WHERE sync = $1").bind(name).execute(&mut tx).await?;
+        }
         remove(&mut tx, name).await?;
         tx.event(event);
         tx.commit().await?;

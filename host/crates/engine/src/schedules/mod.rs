@@ -17,13 +17,18 @@ use syncline_domain::{
     event::NewEvent,
     ids::ScheduleId,
     log::LogLevel,
-    schedule::{Due, Owner, Schedule, ScheduleSpec, due, jitter},
+    schedule::{Due, Owner, Schedule, ScheduleSpec, When, due, jitter},
     sync::Sync,
 };
 
 pub use parts::Parts;
 
 use crate::{Engine, Error, Result};
+
+/// How often a directory is read where nobody says anything else, in seconds.
+const IMPORTED_EVERY: u32 = 3_600;
+/// How far such reads are spread, in seconds: directories are asked by many at the full hour.
+const IMPORTS_SPREAD: u32 = 300;
 
 impl Engine {
     /// Makes a schedule. `cluster`: any node that shares the database fires it; otherwise this one does.
@@ -47,6 +52,40 @@ impl Engine {
         self.db().add_schedule(&schedule, event).await?;
         self.wake();
         Ok(schedule)
+    }
+
+    /// Makes a sync that reads directories, with a schedule of the cluster: what is known of people is not to grow old because
+    /// nobody thought of one.
+    pub(crate) async fn add_with_import_schedule(
+        &self,
+        sync: &Sync,
+        event: NewEvent,
+        actor: &str,
+    ) -> Result<()> {
+        let now = self.clock().now();
+        let when = When::Interval { seconds: IMPORTED_EVERY, anchor: None };
+        let spec = ScheduleSpec {
+            jitter_seconds: IMPORTS_SPREAD,
+            description: "Made with its sync: change, pause or remove it as any other.".to_owned(),
+            ..ScheduleSpec::new(sync.name.clone(), when)
+        };
+        let id = ScheduleId::new(now);
+        let next_nominal = spec.when.next(now, now)?;
+        let schedule = Schedule {
+            id,
+            owner: Owner::Cluster,
+            created_at: now,
+            next_nominal,
+            next_run: fires_at(id, &spec, next_nominal),
+            last_nominal: None,
+            revision: 1,
+            spec,
+        };
+        let message = format!("A schedule of sync {} was made, every 60 minutes", sync.name);
+        let made = NewEvent::new("schedule.created", actor, message).sync(&sync.name);
+        self.db().add_schedule_with_sync(sync, &schedule, vec![event, made]).await?;
+        self.wake();
+        Ok(())
     }
 
     /// Changes a schedule of this node or of the cluster, and what its sync is made of if it was made of `parts`. `revision` is
