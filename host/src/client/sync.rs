@@ -148,7 +148,7 @@ fn directory(text: &str) -> Result<Value, String> {
 }
 
 /// What an API answer has beside what can be set.
-const NOT_SET_BY_PEOPLE: [&str; 4] = ["name", "created_at", "updated_at", "revision"];
+const NOT_SET_BY_PEOPLE: [&str; 5] = ["name", "made_by", "created_at", "updated_at", "revision"];
 
 /// Does it.
 pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
