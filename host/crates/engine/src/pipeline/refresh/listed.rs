@@ -307,10 +307,7 @@ impl Plan {
             });
             report.done(removed.await?);
         }
-        let digests = Arc::clone(own);
-        own.off(move |intake, _| intake.sweep(&[]).map(drop)).await?;
-        drop(digests);
-        Ok(())
+        own.off(|intake, _| intake.sweep(&[]).map(drop)).await
     }
 }
 
