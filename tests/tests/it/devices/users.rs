@@ -65,11 +65,25 @@ fn what_is_staged_is_published_by_the_servers_own_synchronisation() {
     server_sync(&api);
     api.delivered(&id, "till", 1);
     assert_eq!(device.till(), Some(json!({ "home": "a" })));
+    let status = || {
+        let status = api.get(&format!("/devices/{id}"))["status"].clone();
+        format!("{} {}", text(&status["colour"]), text(&status["state"]))
+    };
+    api.device_when(&id, "up to date", |one| one["status"]["colour"] == "green");
+    let elsewhere = json!({ "path": "/elsewhere" });
+    api.post("/groups", &elsewhere).expect(201);
+    let other = json!({ "application": "till", "place": { "group": "/elsewhere" }, "settings": { "x": 1 } });
+    api.post("/policies", &other).expect(201);
+    assert_eq!(status(), "green up-to-date", "that policy is not one of this device");
+    // What is changed and not published shows at once.
     api.change_policy(&policy, "till", &json!({ "home": "b" }));
+    assert_eq!(status(), "red changed");
+    assert_eq!(api.get("/devices?status=changed")["items"][0]["id"], json!(id));
     assert_eq!(device.till(), Some(json!({ "home": "a" })));
     server_sync(&api);
     api.delivered(&id, "till", 2);
     assert_eq!(device.till(), Some(json!({ "home": "b" })));
+    api.device_when(&id, "up to date again", |one| one["status"]["colour"] == "green");
 }
 
 /// Has the server synchronise itself, to its end.

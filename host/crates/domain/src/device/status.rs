@@ -87,7 +87,7 @@ pub struct DeviceSigns {
     pub silent: bool,
     /// Whether a delivery failed, or a policy could not be resolved.
     pub failed: bool,
-    /// Whether a delivery waits for a contact.
+    /// Whether a delivery waits for a contact, or a change of it to be published.
     pub waiting: bool,
     /// Whether a delivery is under way.
     pub under_way: bool,
@@ -139,7 +139,7 @@ pub static DEVICE: &[Row<DeviceSigns>] = &[
         state: "changed",
         colour: Colour::Red,
         mark: false,
-        when: "a delivery is pending, superseded or withdrawing",
+        when: "a delivery is pending, superseded or withdrawing, or a change is not published yet",
         reason: "Its policy changed; the change was not sent yet.",
         holds: |signs| signs.waiting,
     },

@@ -175,10 +175,15 @@ impl Engine {
     pub(crate) async fn publish_to(&self, mut devices: Vec<DeviceId>) -> Result<()> {
         devices.sort_unstable();
         devices.dedup();
-        if devices.is_empty() || !self.config().devices.publish_at_once {
+        if devices.is_empty() {
             return Ok(());
         }
-        self.publish(Publication::of(Scope::Devices(devices))).await.map(drop)
+        let what = Publication::of(Scope::Devices(devices));
+        if self.config().devices.publish_at_once {
+            self.publish(what).await.map(drop)
+        } else {
+            self.note_change(what).await
+        }
     }
 
     fn check_end(&self, code: &'static str, expires_at: Option<Timestamp>) -> Result<()> {

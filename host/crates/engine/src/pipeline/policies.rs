@@ -45,7 +45,8 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     }
     let held = !excesses.is_empty();
     if run.mode == RunMode::Preview || held {
-        difference = go_through(work, &rules, &what, Purpose::Plan).await?;
+        let purpose = if run.mode == RunMode::Preview { Purpose::Plan } else { Purpose::Hold };
+        difference = go_through(work, &rules, &what, purpose).await?;
         if run.mode == RunMode::Preview {
             for excess in excesses.drain(..) {
                 work.journal.say(LogLevel::Warn, format!("a run would be held: {excess}"));
@@ -66,6 +67,8 @@ enum Purpose {
     Measure,
     /// To write down what would change.
     Plan,
+    /// The same, of a run that is held: devices show that something waits for them.
+    Hold,
     /// To change it.
     Apply,
 }
@@ -100,8 +103,10 @@ async fn go_through(
                 .collect::<Result<_>>()?;
             work.journal.finished(operations);
         }
-        if purpose == Purpose::Apply {
-            engine.write_batch(batch, &mut published).await?;
+        match purpose {
+            Purpose::Apply => engine.write_batch(batch, &mut published).await?,
+            Purpose::Hold => engine.note_batch(&batch).await?,
+            Purpose::Measure | Purpose::Plan => {}
         }
     }
     let Published { devices, calls, .. } = published;

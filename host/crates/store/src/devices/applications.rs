@@ -1,12 +1,15 @@
 //! Applications: what is configured on devices.
 
+use std::collections::BTreeSet;
+
 use syncline_domain::{
     Name,
     device::policy::{Application, ApplicationSpec},
     event::NewEvent,
+    ids::DeviceId,
 };
 
-use super::resolves;
+use super::status;
 use crate::{
     db::{Db, Tx},
     dialect::{Session, sql},
@@ -84,12 +87,27 @@ impl Db {
             return Err(Error::InUse { what: "application", name: name.to_string(), by });
         }
         sql("DELETE FROM deliveries WHERE application = $1").bind(name).execute(&mut tx).await?;
-        resolves::forget(&mut tx, name, self.now()).await?;
+        forget_waiting(&mut tx, name).await?;
         sql("DELETE FROM applications WHERE name = $1").bind(name).execute(&mut tx).await?;
         tx.event(event);
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// What is said of devices about an application that is gone is gone with it.
+async fn forget_waiting(tx: &mut Tx, application: &Name) -> Result<()> {
+    let mut devices = BTreeSet::new();
+    for table in [
+        "DELETE FROM resolve_failures WHERE application = $1 RETURNING device",
+        "DELETE FROM unpublished WHERE application = $1 RETURNING device",
+    ] {
+        for row in sql(table).bind(application).rows(tx).await? {
+            devices.insert(row.of("devices", "device").parse::<DeviceId>("device")?);
+        }
+    }
+    let now = tx.now();
+    status::refresh(tx, &devices.into_iter().collect::<Vec<_>>(), now).await
 }
 
 async fn users(tx: &mut Tx, name: &Name) -> Result<Vec<String>> {

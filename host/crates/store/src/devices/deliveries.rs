@@ -290,7 +290,7 @@ async fn write(tx: &mut Tx, changed: &[(DeliveryKey, Delivery)]) -> Result<()> {
     Ok(())
 }
 
-fn key_json(key: &DeliveryKey) -> serde_json::Value {
+pub(super) fn key_json(key: &DeliveryKey) -> serde_json::Value {
     json!({ "device": key.device, "application": key.application })
 }
 

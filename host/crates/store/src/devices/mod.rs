@@ -3,7 +3,8 @@
 //! * where devices sit and how they get in: [`groups`], [`enrolment`] (tokens), [`credentials`], [`registry`] (the devices),
 //!   [`list`] (filters, pages, counts)
 //! * what they should hold: [`applications`], [`policies`], [`selections`], [`documents`]
-//! * what became of it: [`deliveries`], [`resolves`] (why there is no document), `publications` (what a run publishes), [`presence`] (contacts, in group commits), `status` (the colours, as stored)
+//! * what became of it: [`deliveries`], [`resolves`] (why there is no document), `publications` (what a run publishes),
+//!   `unpublished` (what is not published yet), [`presence`] (contacts, in group commits), `status` (the colours, as stored)
 //! * what people start: [`operations`], [`messages`], [`tasks`]; what nodes tell each other of devices: [`news`]; who uses devices: [`users`], [`activation`]
 //!
 //! Whatever sits in a group names its path without a reference that the database knows: it holds the group's row for
@@ -30,6 +31,7 @@ mod resolves;
 pub(crate) mod selections;
 mod status;
 pub(crate) mod tasks;
+mod unpublished;
 pub(crate) mod users;
 
 use syncline_domain::device::message::Message;

@@ -5,12 +5,7 @@ use serde_json::json;
 use syncline_domain::{Failure, Name, ids::DeviceId};
 
 use super::{deliveries::DeliveryKey, status};
-use crate::{
-    db::{Db, Tx},
-    dialect::sql,
-    error::Result,
-    row::Row,
-};
+use crate::{db::Db, dialect::sql, error::Result, row::Row};
 
 /// Rows in one statement.
 const BATCH: usize = 10_000;
@@ -62,14 +57,4 @@ fn rows(batch: &[&(DeliveryKey, Option<Failure>)]) -> Vec<serde_json::Value> {
         json!({ "device": key.device, "application": key.application, "failure": failure })
     };
     batch.iter().map(row).collect()
-}
-
-/// An application is gone, and with it what failed of it.
-pub(crate) async fn forget(tx: &mut Tx, application: &Name, now: Timestamp) -> Result<()> {
-    let query = sql("DELETE FROM resolve_failures WHERE application = $1 RETURNING device");
-    let id = |row: &Row| row.of("resolve_failures", "device").parse("device");
-    let deleted = query.bind(application).rows(tx).await?;
-    let mut devices = deleted.iter().map(id).collect::<Result<Vec<DeviceId>>>()?;
-    devices.sort();
-    status::refresh(tx, &devices, now).await
 }

@@ -49,7 +49,8 @@ pub(crate) async fn refresh(tx: &mut Tx, devices: &[DeviceId], now: Timestamp) -
         let query = sql("SELECT d.id, d.state, d.status, d.last_contact,
                 COUNT(CASE WHEN v.state = 'failed' THEN 1 END)
                     + (SELECT COUNT(*) FROM resolve_failures r WHERE r.device = d.id) AS failed,
-                COUNT(CASE WHEN v.state IN ('pending', 'superseded', 'withdrawing') THEN 1 END) AS waiting,
+                COUNT(CASE WHEN v.state IN ('pending', 'superseded', 'withdrawing') THEN 1 END)
+                    + (SELECT COUNT(*) FROM unpublished u WHERE u.device = d.id) AS waiting,
                 COUNT(CASE WHEN v.state IN ('offered', 'applying') THEN 1 END) AS under_way
             FROM {each} JOIN devices d ON d.id = item.value ->> 'id' LEFT JOIN deliveries v ON v.device = d.id
             GROUP BY d.id, d.state, d.status, d.last_contact");

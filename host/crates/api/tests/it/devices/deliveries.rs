@@ -48,6 +48,25 @@ async fn what_was_published_is_offered_applied_and_verified() {
 }
 
 #[tokio::test]
+async fn a_device_is_red_while_a_change_for_it_is_held() {
+    let server = Server::with_browser().await;
+    let policy = server.with_policy(json!({ "home": "a" })).await;
+    let token = server.enrolment_token(json!({ "group": "/" })).await;
+    let (mut agent, offer) = Agent::enrol(&server, &token, false).await;
+    agent.report(&server, &offer, RemoteConfigStatuses::Applied).await;
+    assert_eq!(server.device().await["status"]["state"], "up-to-date");
+    let limits = json!({ "plugin": "device-policy", "limits": { "max_changes": 0 } });
+    server.call("PUT", "/api/v1/syncs/device-policy", Some(limits)).await.is(200);
+    let other = json!({ "application": "browser", "place": { "group": "/" }, "settings": { "home": "b" } });
+    server.call("PUT", &policy, Some(other)).await.is(200);
+    let run = server.get("/api/v1/syncs/device-policy/runs").await.is(200)["items"][0].clone();
+    assert_eq!(run["state"], "held", "{run}");
+    let device = server.device().await;
+    assert_eq!(device["status"]["state"], "changed", "{device}");
+    assert_eq!(device["applications"][0]["delivery"]["state"], "applied", "nothing is on its way");
+}
+
+#[tokio::test]
 async fn an_agent_of_others_ends_applied_and_green() {
     let server = Server::with_browser().await;
     let (_, token) = server.registered().await;

@@ -10,6 +10,7 @@
 //! document is another, or where other policies, or other versions of them, hold on the device: once for each such change,
 //! whoever publishes it first.
 
+mod unpublished;
 mod work;
 
 use std::{
@@ -90,10 +91,11 @@ pub(crate) struct Batch {
 }
 
 impl Engine {
-    /// Publishes after a change that is written already, unless that is left to the server's synchronisation.
+    /// Publishes after a change that is written already. Where that is left to the server's synchronisation, devices for which
+    /// something changes are marked.
     pub(crate) async fn publish_change(&self, what: Publication, actor: &str) -> Result<()> {
         if !self.config().devices.publish_at_once {
-            return Ok(());
+            return self.note_change(what).await;
         }
         match what.scope {
             Scope::Devices(_) => self.publish(what).await.map(drop),
@@ -275,6 +277,7 @@ impl Engine {
             self.db().set_resolve_failures(&batch.resolves).await?;
         }
         let mut woken = Vec::new();
+        let asked: Vec<_> = batch.changes.iter().map(|one| one.key.clone()).collect();
         let seen: Vec<_> = batch.changes.into_iter().filter_map(Change::seen).collect();
         if !seen.is_empty() {
             let deadlines = &self.config().devices.deadlines;
@@ -282,6 +285,7 @@ impl Engine {
             published.changed += changed.len() as u64;
             woken.extend(changed.into_iter().map(|(key, _)| key.device));
         }
+        self.db().forget_unpublished(&asked, batch.read_at).await?;
         if !batch.users.is_empty() {
             let users: Vec<_> = batch.users.iter().map(|(_, user)| *user).collect();
             self.db().users_published(&users, batch.read_at).await?;
