@@ -74,10 +74,11 @@ impl Control {
         control
     }
 
-    /// A lease that was asked for at `asked` holds; a tenth of it is kept back for the difference between two clocks.
+    /// A lease that was asked for at `asked` holds; a tenth of it is kept back for the difference between two clocks. One that
+    /// was asked for later and is known already holds longer: a renewal can have waited long for the database.
     pub(crate) fn renew(&self, asked: Instant, lease: Duration) {
         let ends = asked.duration_since(self.begun) + lease - lease / 10;
-        self.lease_ends.store(u64::try_from(ends.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+        self.lease_ends.fetch_max(u64::try_from(ends.as_millis()).unwrap_or(u64::MAX), Ordering::AcqRel);
     }
 
     /// Ends the attempt at its next safe point. The first reason holds, but for a lost lease: whatever else was asked, nothing
@@ -262,13 +263,15 @@ impl Engine {
     /// Renews the lease three times in its length, and watches for a cancellation asked for on another node.
     async fn keep_lease(self, claim: Claim, control: Arc<Control>) {
         let lease = self.config().lease;
+        let mut asked = Instant::now();
         loop {
-            tokio::time::sleep(lease / 3).await;
+            // From when it was asked for, and not from when it was granted: that is what it holds from.
+            tokio::time::sleep_until((asked + lease / 3).into()).await;
             // It holds until its time is over, and not longer, whatever the database says.
             if control.stopped() == Some(Stop::LeaseLost) {
                 return;
             }
-            let asked = Instant::now();
+            asked = Instant::now();
             match self.db().heartbeat(&claim, lease).await {
                 Ok(beat) => {
                     control.renew(asked, lease);
@@ -308,11 +311,18 @@ mod tests {
 
     #[test]
     fn a_lease_that_nobody_renewed_stops_by_itself_and_for_good() {
-        let control = Control::new(Instant::now(), Duration::from_secs(60));
-        assert_eq!(control.stopped(), None);
-        control.renew(Instant::now(), Duration::ZERO);
+        let control = Control::new(Instant::now(), Duration::ZERO);
         assert_eq!(control.stopped(), Some(Stop::LeaseLost));
         control.renew(Instant::now(), Duration::from_secs(60));
         assert_eq!(control.stopped(), Some(Stop::LeaseLost));
+    }
+
+    #[test]
+    fn a_renewal_that_comes_late_does_not_take_back_a_later_one() {
+        let begun = Instant::now();
+        let control = Control::new(begun, Duration::ZERO);
+        control.renew(begun, Duration::from_secs(60));
+        control.renew(begun, Duration::ZERO);
+        assert_eq!(control.stopped(), None);
     }
 }
