@@ -197,10 +197,10 @@ impl Api {
     }
 }
 
-/// What `look` finds, once it finds something: looked for again and again for a minute and a half.
+/// What `look` finds, once it finds something: looked for again and again for three minutes.
 #[track_caller]
 pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    eventually_within(90, what, look)
+    eventually_within(180, what, look)
 }
 
 /// The same, for so many seconds.

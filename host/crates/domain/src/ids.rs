@@ -22,6 +22,13 @@ macro_rules! id {
             pub fn new(now: Timestamp) -> Self {
                 Self(uuid_at(now))
             }
+
+            /// New ids that carry `now`, each above the one before: what is written in their order stands together.
+            pub fn ascending(now: Timestamp, count: usize) -> Vec<Self> {
+                let mut ids: Vec<_> = std::iter::repeat_with(|| Self::new(now)).take(count).collect();
+                ids.sort_unstable();
+                ids
+            }
         }
 
         impl std::fmt::Display for $name {

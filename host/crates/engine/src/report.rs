@@ -39,7 +39,6 @@ pub const PATCHES: &str = "patches";
 
 /// How long a look at one server takes at most.
 const LONGEST_LOOK: Duration = Duration::from_secs(3_600);
-/// A share whose server is gone can keep whoever opens it for ever.
 /// Servers of one report that are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
 /// Threads of one look.

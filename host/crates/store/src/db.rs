@@ -238,12 +238,14 @@ async fn open_sqlite(url: &str) -> Result<(Pools, Option<File>)> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10))
         .foreign_keys(true);
+    // In KiB: what a large transaction changes is found in memory, and not written and read again before it ends.
+    let writing = options.clone().pragma("cache_size", "-65536");
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_with(options.clone())
+        .connect_with(writing)
         .await?;
     if let Err(error) = migrated(MIGRATOR.run(&writer).await) {
         writer.close().await;

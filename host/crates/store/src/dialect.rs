@@ -11,6 +11,8 @@
 //!   is `FOR KEY SHARE`.
 //! * `{each}` – the elements of the JSON array in `$1`, as rows of `item` with the column `value`, from which `->>` takes
 //!   the field of an object. One statement for thousands of rows.
+//! * `{rows}` – the rows of [`sql_rows`], as they stand after `VALUES`: where thousands of rows have so many columns that reading
+//!   them out of JSON would cost more than the rows themselves.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -234,11 +236,25 @@ impl From<bool> for Arg {
 pub(crate) struct Query {
     text: Cow<'static, str>,
     args: Result<Vec<Arg>>,
+    /// Columns of `{rows}`.
+    columns: usize,
+}
+
+/// Rows of one statement with `{rows}`. More make no statement faster, and each number of rows is a statement of its own.
+pub(crate) const ROWS: usize = 200;
+
+/// A statement with `{rows}`, of which there is at least one, and without other values.
+pub(crate) fn sql_rows<const N: usize>(
+    text: &'static str,
+    rows: impl IntoIterator<Item = [Arg; N]>,
+) -> Query {
+    let args = Ok(rows.into_iter().flatten().collect());
+    Query { text: Cow::Borrowed(text), args, columns: N }
 }
 
 /// A statement, whose values follow with [`Query::bind`] in the order of their numbers.
 pub(crate) fn sql(text: &'static str) -> Query {
-    Query { text: Cow::Borrowed(text), args: Ok(Vec::new()) }
+    Query { text: Cow::Borrowed(text), args: Ok(Vec::new()), columns: 0 }
 }
 
 impl Query {
@@ -354,6 +370,9 @@ impl Query {
                 if lite { "json_each($1) AS item" } else { "json_array_elements($1::json) AS item (value)" };
             text = Cow::Owned(text.replace("{each}", word));
         }
+        if self.columns > 0 {
+            text = Cow::Owned(text.replace("{rows}", &placeholders(args.len(), self.columns, lite)));
+        }
         if text.contains("{now}") {
             let word = if lite {
                 args.push(now.into());
@@ -369,6 +388,25 @@ impl Query {
         };
         Ok((text, args))
     }
+}
+
+/// `($1, $2), ($3, $4)`. For SQLite without numbers: it looks for each that has one among all.
+fn placeholders(args: usize, columns: usize, lite: bool) -> String {
+    let mut text = String::with_capacity(args * if lite { 3 } else { 7 });
+    for number in 1..=args {
+        let first = (number - 1) % columns == 0;
+        text.push_str(match (first, number) {
+            (true, 1) => "(",
+            (true, _) => "), (",
+            _ => ", ",
+        });
+        text.push(if lite { '?' } else { '$' });
+        if !lite {
+            text.push_str(&number.to_string());
+        }
+    }
+    text.push(')');
+    text
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use syncline_tests::{
+    api::Api,
     directory::{
         ldif::{self, READER, SUFFIX},
         slapd::{Options, Slapd},
@@ -22,6 +23,8 @@ const OURS: &str = "syncline";
 const PEER: &str = "ldapsearch";
 /// Changes of which the last row is.
 const CHANGES: usize = 100;
+/// KiB that the plugin may take.
+const MEMORY: u64 = 64 * 1024;
 
 /// First imports of `people`, and what later ones take at a hundredth, a tenth and all of them.
 pub fn import(people: usize, repetitions: usize) {
@@ -54,6 +57,7 @@ fn of_size(people: usize, repetitions: usize) -> Figures {
     }
     let slapd = Slapd::start(&Options { ldif, ..Options::default() });
     let (mut first, mut later) = (Figures::default(), Figures::default());
+    let mut memory = 0;
     for turn in 0..repetitions {
         first.note(PEER, searched(&slapd));
         let folder = tempfile::Builder::new().prefix("syncline-bench-").tempdir().unwrap();
@@ -81,6 +85,7 @@ fn of_size(people: usize, repetitions: usize) -> Figures {
             "{done:#}"
         );
         first.note(OURS, took);
+        memory = memory.max(plugin_memory(&api, &done));
         later.note("nothing", run().0);
         let mut changes = String::new();
         for number in 1..=CHANGES {
@@ -100,7 +105,16 @@ fn of_size(people: usize, repetitions: usize) -> Figures {
         PEER,
         1.5,
     );
+    let verdict = if memory <= MEMORY { "kept" } else { "MISSED" };
+    println!("Memory of the plugin: at most {memory} KiB; budget: {MEMORY} KiB, {verdict}.\n");
     later
+}
+
+/// KiB that the plugin took, by the log of its run.
+fn plugin_memory(api: &Api, run: &Value) -> u64 {
+    let log = api.all(&format!("/runs/{}/log", run["id"].as_str().unwrap()));
+    let said = log.iter().find_map(|line| line["message"].as_str()?.strip_suffix(" KiB of memory"));
+    said.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap()
 }
 
 /// What `ldapsearch` takes for the same pages.

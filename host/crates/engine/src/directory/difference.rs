@@ -71,7 +71,9 @@ impl Difference {
             Some(_) => Some((put, PutKind::Changed)),
         });
         let puts: Vec<_> = puts.collect();
-        let ids: Vec<_> = puts.iter().map(|(put, _)| put.entry.clone()).chain(gone.iter().cloned()).collect();
+        let changed =
+            puts.iter().filter(|(_, kind)| *kind != PutKind::Added).map(|(put, _)| put.entry.clone());
+        let ids: Vec<_> = changed.chain(gone.iter().cloned()).collect();
         let before = writing.standings(&ids).await?;
         let mut difference = Self {
             puts,

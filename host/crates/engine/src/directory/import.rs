@@ -279,8 +279,7 @@ impl Work<'_> {
             }
             self.report.operation(ENTRIES, put.entry.as_str(), operation, note)?;
         }
-        let puts: Vec<_> = difference.puts.iter().map(|(put, _)| put.clone()).collect();
-        self.writing.put_entries(&puts).await?;
+        self.writing.put_entries(difference.puts.iter().map(|(put, _)| put)).await?;
         self.writing.set_state(&back, LinkState::Linked).await?;
         let (mut forgotten, mut orphaned) = (Vec::new(), Vec::new());
         for id in &difference.gone {
@@ -307,8 +306,7 @@ impl Work<'_> {
         self.writing.remove_members(&out).await?;
         self.writing.put_members(&difference.members_in).await?;
         self.writing.set_lists(&difference.lists).await?;
-        let puts: Vec<_> = difference.puts.iter().map(|(put, _)| put.clone()).collect();
-        let settled = self.writing.settle_members(&puts).await?;
+        let settled = self.writing.settle_members(difference.puts.iter().map(|(put, _)| put)).await?;
         let moved: HashSet<_> = difference.members_moved.iter().map(|(group, _)| group.clone()).collect();
         let mut touched = HashSet::new();
         for one in &difference.members_in {
@@ -358,7 +356,9 @@ impl Work<'_> {
             self.report.warn(complaint);
         }
         let mut concerned: HashSet<EntryId> = self.writing.held_people().await?.into_iter().collect();
-        concerned.extend(difference.puts.iter().map(|(put, _)| put.entry.clone()));
+        // Those who are new have no users yet.
+        let known = difference.puts.iter().filter(|(_, kind)| *kind != PutKind::Added);
+        concerned.extend(known.map(|(put, _)| put.entry.clone()));
         concerned.extend(difference.gone.iter().cloned());
         if spec.places() {
             let structure = |kind: EntryKind| matches!(kind, EntryKind::Unit | EntryKind::Group);

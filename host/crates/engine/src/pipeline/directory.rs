@@ -87,7 +87,15 @@ async fn declare(work: &Work<'_>, cursor: Option<Vec<u8>>, sink: SharedSink) -> 
         progress: Arc::clone(&work.journal) as _,
         stop: work.control.signal(),
     };
-    Ok(engine.sandbox().declare_directory(&plugin, call).await?)
+    let answer = engine.sandbox().declare_directory(&plugin, call).await?;
+    let cost = &answer.usage;
+    let line = format!(
+        "the plugin took {} ms of processor time and at most {} KiB of memory",
+        cost.cpu_ms,
+        cost.memory_peak.div_ceil(1024)
+    );
+    work.journal.say(LogLevel::Debug, line);
+    Ok(answer)
 }
 
 /// What was declared is compared, written and looked at again.

@@ -17,7 +17,7 @@ use super::{
     write::{DirectoryWriting, texts},
 };
 use crate::{
-    dialect::{Query, sql},
+    dialect::{Arg, Query, ROWS, sql, sql_rows},
     error::{Error, Result},
     row::Row,
 };
@@ -183,16 +183,16 @@ impl DirectoryWriting {
 
     /// Makes users and links these entries to them. All names are free.
     pub async fn add_users(&mut self, users: &[(EntryId, DirectoryUser)]) -> Result<()> {
+        for batch in users.chunks(ROWS) {
+            let rows = batch.iter().map(|(_, user)| self.user_row(user)).collect::<Result<Vec<_>>>()?;
+            let query = "INSERT INTO users (id, name, name_key, display_name, email, email_key, disabled, group_path, origins,
+                    key_sets, changed_at, created_at, revision)
+                VALUES {rows}";
+            sql_rows(query, rows).execute(&mut self.tx).await?;
+        }
         for batch in users.chunks(BATCH) {
-            let rows = batch.iter().map(row).collect::<Result<Vec<_>>>()?;
-            let query = sql("INSERT INTO users (id, name, name_key, display_name, email, email_key, disabled, group_path,
-                    origins, key_sets, changed_at, created_at, revision)
-                SELECT item.value ->> 'id', item.value ->> 'name', item.value ->> 'name_key',
-                    item.value ->> 'display_name', item.value ->> 'email', item.value ->> 'email_key',
-                    CAST(item.value ->> 'disabled' AS BOOLEAN), item.value ->> 'group', item.value ->> 'origins', '{}',
-                    CAST($2 AS BIGINT), CAST($2 AS BIGINT), 1
-                FROM {each} WHERE TRUE");
-            query.bind_json(&rows).bind(self.now).execute(&mut self.tx).await?;
+            let rows: Vec<_> =
+                batch.iter().map(|(entry, user)| json!({ "id": user.user, "entry": entry })).collect();
             let query = sql(
                 "UPDATE directory_entries SET state = 'linked', user_id = item.value ->> 'id', held = NULL,
                     revision = revision + 1
@@ -204,6 +204,24 @@ impl DirectoryWriting {
             self.must_be(linked, batch.len())?;
         }
         Ok(())
+    }
+
+    fn user_row(&self, user: &DirectoryUser) -> Result<[Arg; 13]> {
+        Ok([
+            user.user.into(),
+            (&user.name).into(),
+            key(&user.name).into(),
+            (&user.display_name).into(),
+            user.email.as_deref().into(),
+            user.email.as_deref().map(key).into(),
+            user.disabled.into(),
+            (&user.group).into(),
+            serde_json::to_string(&user.origins).map_err(Error::encode)?.into(),
+            "{}".into(),
+            self.now.into(),
+            self.now.into(),
+            1_i64.into(),
+        ])
     }
 
     /// Users as they are, as far as a directory gives them anything.
@@ -284,12 +302,6 @@ impl DirectoryWriting {
     pub fn now(&self) -> Timestamp {
         self.now
     }
-}
-
-fn row((entry, user): &(EntryId, DirectoryUser)) -> Result<serde_json::Value> {
-    let mut row = user_row(user)?;
-    row["entry"] = json!(entry);
-    Ok(row)
 }
 
 fn user_row(user: &DirectoryUser) -> Result<serde_json::Value> {

@@ -1,7 +1,10 @@
 //! All that one run of a directory writes, as one transaction: entries, memberships, users and the cursor are there together
 //! or not at all. Dropped without [`DirectoryWriting::commit`], it leaves nothing behind: that is a preview.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -16,7 +19,7 @@ use super::{BATCH, entries::each, key_of, reference_key};
 use crate::{
     Claim,
     db::{Db, Tx},
-    dialect::sql,
+    dialect::{Arg, ROWS, sql, sql_rows},
     error::{Error, Result},
     runs::claim::{beat, hold},
     syncs,
@@ -93,68 +96,72 @@ impl DirectoryWriting {
     }
 
     /// Writes entries, new or known, in full. What is known by them here stays: see [`DirectoryWriting::set_state`].
-    pub async fn put_entries(&mut self, entries: &[PutEntry]) -> Result<()> {
-        for batch in entries.chunks(BATCH) {
-            let rows = batch.iter().map(|entry| self.row(entry)).collect::<Result<Vec<_>>>()?;
-            let query = sql("INSERT INTO directory_entries (id, sync, entry, kind, name, name_folded, aliases, parent, parent_key,
+    pub async fn put_entries(&mut self, entries: impl IntoIterator<Item = &PutEntry>) -> Result<()> {
+        let entries: Vec<_> = entries.into_iter().collect();
+        let ids = DirectoryEntryId::ascending(self.now, entries.len());
+        for (batch, ids) in entries.chunks(ROWS).zip(ids.chunks(ROWS)) {
+            let rows = batch
+                .iter()
+                .zip(ids)
+                .map(|(entry, id)| self.entry_row(*id, entry))
+                .collect::<Result<Vec<_>>>()?;
+            let query = "INSERT INTO directory_entries (id, sync, entry, kind, name, name_folded, aliases, parent, parent_key,
                     enabled, attributes, digest, person, name_key, email_key, state, created_at, changed_at, revision)
-                SELECT item.value ->> 'id', CAST($2 AS TEXT), item.value ->> 'entry', item.value ->> 'kind',
-                    item.value ->> 'name', item.value ->> 'name_folded', item.value ->> 'aliases',
-                    item.value ->> 'parent', item.value ->> 'parent_key', CAST(item.value ->> 'enabled' AS BOOLEAN),
-                    item.value ->> 'attributes', item.value ->> 'digest', item.value ->> 'person',
-                    item.value ->> 'name_key', item.value ->> 'email_key', 'unlinked', CAST($3 AS BIGINT),
-                    CAST($3 AS BIGINT), 1
-                FROM {each} WHERE TRUE
+                VALUES {rows}
                 ON CONFLICT (sync, entry) DO UPDATE SET kind = excluded.kind, name = excluded.name,
                     name_folded = excluded.name_folded, aliases = excluded.aliases, parent = excluded.parent, parent_key = excluded.parent_key,
                     enabled = excluded.enabled, attributes = excluded.attributes, digest = excluded.digest,
                     person = excluded.person, name_key = excluded.name_key, email_key = excluded.email_key,
-                    changed_at = excluded.changed_at, gone_at = NULL, revision = directory_entries.revision + 1");
-            let query = query.bind_json(&rows).bind(&self.sync).bind(self.now);
-            query.execute(&mut self.tx).await?;
+                    changed_at = excluded.changed_at, gone_at = NULL, revision = directory_entries.revision + 1";
+            sql_rows(query, rows).execute(&mut self.tx).await?;
         }
-        self.put_aliases(entries).await
+        self.put_aliases(&entries).await
     }
 
-    fn row(&self, entry: &PutEntry) -> Result<serde_json::Value> {
+    fn entry_row(&self, id: DirectoryEntryId, entry: &PutEntry) -> Result<[Arg; 19]> {
         let text = |value: &Reference| serde_json::to_string(value).map_err(Error::encode);
         let person = entry.person.as_ref();
-        Ok(json!({
-            "id": DirectoryEntryId::new(self.now),
-            "entry": entry.entry,
-            "kind": entry.kind,
-            "name": entry.name,
-            "name_folded": key(&entry.name),
-            "aliases": serde_json::to_string(&entry.aliases).map_err(Error::encode)?,
-            "parent": entry.parent.as_ref().map(text).transpose()?,
-            "parent_key": entry.parent.as_ref().map(reference_key),
-            "enabled": entry.enabled,
-            "attributes": entry.attributes,
-            "digest": entry.digest,
-            "person": person.map(serde_json::to_string).transpose().map_err(Error::encode)?,
-            "name_key": person.map(Person::name_key),
-            "email_key": person.and_then(Person::email_key),
-        }))
+        Ok([
+            id.into(),
+            (&self.sync).into(),
+            (&entry.entry).into(),
+            entry.kind.as_str().into(),
+            (&entry.name).into(),
+            key(&entry.name).into(),
+            serde_json::to_string(&entry.aliases).map_err(Error::encode)?.into(),
+            entry.parent.as_ref().map(text).transpose()?.into(),
+            entry.parent.as_ref().map(reference_key).into(),
+            entry.enabled.into(),
+            (&entry.attributes).into(),
+            (&entry.digest).into(),
+            person.map(serde_json::to_string).transpose().map_err(Error::encode)?.into(),
+            person.map(Person::name_key).into(),
+            person.and_then(Person::email_key).into(),
+            LinkState::Unlinked.as_str().into(),
+            self.now.into(),
+            self.now.into(),
+            1_i64.into(),
+        ])
     }
 
     /// An alias is whose entry said so last.
-    async fn put_aliases(&mut self, entries: &[PutEntry]) -> Result<()> {
+    async fn put_aliases(&mut self, entries: &[&PutEntry]) -> Result<()> {
         for batch in entries.chunks(BATCH) {
             let ids: Vec<_> = batch.iter().map(|entry| entry.entry.as_str()).collect();
             let query = sql("DELETE FROM directory_aliases
                 WHERE sync = $2 AND entry IN (SELECT item.value ->> 'e' FROM {each})");
             query.bind_json(&each(&ids)).bind(&self.sync).execute(&mut self.tx).await?;
         }
-        for batch in entries.chunks(BATCH) {
-            let named = batch
-                .iter()
-                .flat_map(|one| one.aliases.iter().map(|alias| (key_of("a:", alias), &one.entry)));
-            let rows: HashMap<_, _> = named.collect();
-            let rows: Vec<_> = rows.iter().map(|(key, entry)| json!({ "k": key, "e": entry })).collect();
-            let query = sql("INSERT INTO directory_aliases (sync, key, entry)
-                SELECT CAST($2 AS TEXT), item.value ->> 'k', item.value ->> 'e' FROM {each} WHERE TRUE
-                ON CONFLICT (sync, key) DO UPDATE SET entry = excluded.entry");
-            query.bind_json(&rows).bind(&self.sync).execute(&mut self.tx).await?;
+        let aliases =
+            entries.iter().flat_map(|one| one.aliases.iter().map(|alias| (key_of("a:", alias), &one.entry)));
+        // One that two entries have is the later one's.
+        let aliases: BTreeMap<_, _> = aliases.collect();
+        let aliases: Vec<_> = aliases.into_iter().collect();
+        for batch in aliases.chunks(ROWS) {
+            let rows = batch.iter().map(|(key, entry)| [(&self.sync).into(), key.into(), (*entry).into()]);
+            let query = "INSERT INTO directory_aliases (sync, key, entry) VALUES {rows}
+                ON CONFLICT (sync, key) DO UPDATE SET entry = excluded.entry";
+            sql_rows(query, rows).execute(&mut self.tx).await?;
         }
         Ok(())
     }
@@ -208,19 +215,23 @@ impl DirectoryWriting {
 
     /// Writes memberships; one that is there under the same reference is given its member.
     pub async fn put_members(&mut self, members: &[PutMember]) -> Result<()> {
-        for batch in members.chunks(BATCH) {
+        for batch in members.chunks(ROWS) {
             let row = |one: &PutMember| {
                 let reference = serde_json::to_string(&one.reference).map_err(Error::encode)?;
-                let key = reference_key(&one.reference);
-                Ok(json!({ "g": one.group, "k": key, "r": reference, "m": one.member }))
+                let member = one.member.as_ref().map(EntryId::as_str).into();
+                Ok([
+                    (&self.sync).into(),
+                    (&one.group).into(),
+                    reference_key(&one.reference).into(),
+                    reference.into(),
+                    member,
+                ])
             };
-            let rows = batch.iter().map(row).collect::<Result<Vec<_>>>()?;
-            let query = sql("INSERT INTO directory_memberships (sync, group_entry, key, reference, member)
-                SELECT CAST($2 AS TEXT), item.value ->> 'g', item.value ->> 'k', item.value ->> 'r',
-                    item.value ->> 'm'
-                FROM {each} WHERE TRUE
-                ON CONFLICT (sync, group_entry, key) DO UPDATE SET member = excluded.member");
-            query.bind_json(&rows).bind(&self.sync).execute(&mut self.tx).await?;
+            let rows = batch.iter().map(row).collect::<Result<Vec<[Arg; 5]>>>()?;
+            let query =
+                "INSERT INTO directory_memberships (sync, group_entry, key, reference, member) VALUES {rows}
+                ON CONFLICT (sync, group_entry, key) DO UPDATE SET member = excluded.member";
+            sql_rows(query, rows).execute(&mut self.tx).await?;
         }
         Ok(())
     }
@@ -237,13 +248,17 @@ impl DirectoryWriting {
     }
 
     /// Memberships whose member was not found before and is one of these are theirs. Gives who is in what by that.
-    pub async fn settle_members(&mut self, entries: &[PutEntry]) -> Result<Vec<(EntryId, EntryId)>> {
+    pub async fn settle_members(
+        &mut self,
+        entries: impl IntoIterator<Item = &PutEntry>,
+    ) -> Result<Vec<(EntryId, EntryId)>> {
+        let entries: Vec<_> = entries.into_iter().collect();
         if self.waiting_members().await? == 0 {
             return Ok(Vec::new());
         }
         let mut settled = Vec::new();
         for batch in entries.chunks(BATCH) {
-            let names = |one: &PutEntry| {
+            let names = |one: &&PutEntry| {
                 let own = key_of("i:", one.entry.as_str());
                 let aliases = one.aliases.iter().map(|alias| key_of("a:", alias));
                 aliases.chain([own]).map(|key| (key, one.entry.clone())).collect::<Vec<_>>()
