@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Crate, and what it may know of the workspace and must not know of the world.
-const RULES: [(&str, &[&str], &[&str]); 13] = [
+const RULES: [(&str, &[&str], &[&str]); 14] = [
     ("syncline-domain", &[], &["tokio", "sqlx", "axum", "wasmtime"]),
     ("syncline-store", &["syncline-domain"], &["axum", "wasmtime"]),
     ("syncline-files", &["syncline-domain"], &["sqlx", "axum", "wasmtime", "tokio"]),
     ("syncline-ldap", &["syncline-domain"], &["sqlx", "axum", "wasmtime"]),
+    ("syncline-web", &["syncline-domain"], &["sqlx", "axum", "wasmtime"]),
     ("syncline-sandbox", &["syncline-domain"], &["sqlx", "axum"]),
     (
         "syncline-engine",
@@ -18,6 +19,7 @@ const RULES: [(&str, &[&str], &[&str]); 13] = [
             "syncline-store",
             "syncline-files",
             "syncline-ldap",
+            "syncline-web",
             "syncline-sandbox",
             "syncline-protocol",
         ],

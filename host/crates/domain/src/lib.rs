@@ -7,6 +7,7 @@
 //! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
 //! * what a plugin declares: [`declaration`]
 //! * directories and what is read from them: [`directory`]
+//! * what may be connected to: [`address`], [`origin`]
 //! * devices, their policies and what becomes of them: [`device`]
 //! * what a plugin decides for devices: [`policy`]
 //! * what happens: [`run`], [`operation`], [`guard`], [`event`], [`log`]
@@ -14,6 +15,7 @@
 //! Time is never read here: whatever needs it takes a [`jiff::Timestamp`] or a [`clock::Clock`].
 
 pub mod access;
+pub mod address;
 pub mod clock;
 pub mod declaration;
 pub mod device;
@@ -25,6 +27,7 @@ pub mod ids;
 pub mod log;
 pub mod name;
 pub mod operation;
+pub mod origin;
 pub mod path;
 pub mod place;
 pub mod plugin;
