@@ -8,7 +8,7 @@ use std::{
 use ldap3_proto::proto::{LdapExtendedRequest, LdapOp, LdapResultCode};
 use rustls_pki_types::ServerName;
 use syncline_domain::{
-    Failure,
+    Failure, address,
     directory::{Security, TestStep},
 };
 use tokio::{
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    address, answer,
+    answer,
     bind::{self, Identity},
     exchange,
     server::Server,

@@ -8,7 +8,7 @@
 //! Failures are those of wit/ldap.wit: they name the server and say what to do.
 //!
 //! Where to look: `directory` (servers in turn), `connect` (one server), `server` and `referral` (names of servers),
-//! `address` (what may be connected to), `tls`, `bind`, `exchange` (questions that the host asks for itself), `wire` (bytes
+//! `tls`, `bind`, `exchange` (questions that the host asks for itself), `wire` (bytes
 //! to messages), `session`, `report` (the connection test), `answer` (result codes in words), `password`.
 //!
 //! # What holds everywhere
@@ -20,7 +20,6 @@
 //! * A connection that breaks is a failure, whenever it does, and never the end of an answer.
 //! * Passwords are in no failure, log or `Debug`.
 
-mod address;
 mod answer;
 mod bind;
 mod connect;
