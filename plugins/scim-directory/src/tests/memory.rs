@@ -10,6 +10,9 @@ use syncline_plugin::{
 
 use crate::{Answer, Ask, Declare, run, settings::Settings};
 
+/// What becomes of an answer: it is given the path, and what would be answered.
+type Spoil = Box<dyn FnMut(&str, Answer) -> Result<Answer>>;
+
 /// A service. Its clock is the time of the latest change, and more.
 pub(super) struct Memory {
     pub(super) users: Vec<Value>,
@@ -19,8 +22,7 @@ pub(super) struct Memory {
     pub(super) most: usize,
     pub(super) hour: u32,
     pub(super) asked: Vec<String>,
-    /// Spoils an answer: the path, and what would be answered.
-    pub(super) spoil: Box<dyn FnMut(&str, Answer) -> Result<Answer>>,
+    pub(super) spoil: Spoil,
 }
 
 impl Memory {
