@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Shows on real files what Syncline does: a server, a plugin, three distribution servers, a repair. Everything happens in a
-# temporary folder, which is removed at the end. With --exit it ends by itself, otherwise it stays up until Ctrl-C.
+# Shows on real files what Syncline does: a server, a plugin, three distribution servers, a repair; a device, its policy, a
+# repair. Everything happens in a temporary folder, which is removed at the end. With --exit it ends by itself, otherwise it stays up until Ctrl-C.
 set -Eeuo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 program=$root/target/release/syncline
+device=$root/target/release/syncline-agent
 plugin=$root/target/plugins/distribution-files.wasm
+policies=$root/target/plugins/device-policy.wasm
 stay=yes
 case ${1:-} in
 '') ;;
@@ -18,13 +20,13 @@ esac
 
 readonly most_files=4000 least_files=1000
 work=$(mktemp -d "${TMPDIR:-/tmp}/syncline-demo.XXXXXX")
-server=
+server= agent=
 
 finish() {
     trap - EXIT INT TERM ERR
-    if [[ -n $server ]]; then
-        kill -TERM "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
-    fi
+    for one in $agent $server; do
+        kill -TERM "$one" 2>/dev/null && wait "$one" 2>/dev/null || true
+    done
     rm -rf "$work"
 }
 
@@ -50,10 +52,16 @@ syncline() {
     "$program" "$@"
 }
 
+# The same on the device.
+syncline-agent() {
+    printf '\033[36m(on the device) $ syncline-agent %s\033[0m\n' "${*@Q}"
+    "$device" --config "$work/device/agent.toml" "$@"
+}
+
 # The id in the API's JSON on standard input.
 id_of() { grep -o '"id":"[^"]*"' | head -n 1 | cut -d '"' -f 4; }
 
-for needed in "$program" "$plugin"; do
+for needed in "$program" "$device" "$plugin" "$policies"; do
     [[ -e $needed ]] || { echo "demo: $needed is missing: run \`make build\`" >&2; exit 1; }
 done
 
@@ -131,8 +139,46 @@ diff -rq "$work/library/docs" "$work/south/docs" || failed $LINENO
 [[ -e $work/south/own-notes.txt ]] || failed $LINENO
 say "South is whole again; own-notes.txt, which no rule is about, was left alone."
 
+heading "A device: what it should hold is a policy of its group"
+syncline plugin install "$policies" >/dev/null
+syncline plugin grant device-policy --all >/dev/null
+syncline plugin enable device-policy >/dev/null
+syncline group add /tills >/dev/null
+syncline application add till --defaults '{"currency": "EUR"}' >/dev/null
+syncline policy add till --group /tills --settings '{"receipt": {"footer": "Thank you"}}' --lock /receipt
+api "POST /api/v1/policies {\"application\": \"till\", \"group\": \"/tills\", \"settings\": {...}, \"locks\": [\"/receipt\"]}"
+
+heading "It is enrolled with a token, and its agent keeps one file at that policy"
+mkdir "$work/device"
+cat >"$work/device/agent.toml" <<END
+state = "$work/device/state"
+socket = "$work/device/agent.sock"
+name = "till-1"
+[applications.till]
+file = "$work/device/till.json"
+form = "json"
+reload = ["/bin/sh", "-c", "echo reloaded >>$work/device/reloads"]
+END
+syncline enrolment-token add "the demo's till" --group /tills --single-use --output "$work/device/token"
+syncline-agent enrol --server "$SYNCLINE_URL/v1/opamp" --token-file "$work/device/token"
+"$device" --config "$work/device/agent.toml" run 2>"$work/agent.log" &
+agent=$!
+syncline device sync till-1 --wait
+api "POST /api/v1/devices/sync {\"devices\": [\"ID\"]}, then GET /api/v1/sync-operations/ID"
+grep -q 'Thank you' "$work/device/till.json" || failed $LINENO
+say "$work/device/till.json:"
+cat "$work/device/till.json"
+say
+
+heading "Somebody edits the file on the device; a forced synchronisation finds and repairs it"
+echo '{"receipt": {"footer": "Pay cash"}}' >"$work/device/till.json"
+syncline device sync till-1 --wait
+grep -q 'Thank you' "$work/device/till.json" || failed $LINENO
+syncline device show till-1
+syncline device explain till-1 till
+
 heading "All of it is in the Event History"
-syncline event list --sync servers --limit 10
+syncline event list --limit 12
 
 if [[ -z $stay ]]; then
     heading "Done"
@@ -143,6 +189,7 @@ cat <<END
   address      $SYNCLINE_URL        (its API: $SYNCLINE_URL/api/v1/openapi.json)
   admin token  $SYNCLINE_TOKEN_FILE
   servers      $work/north, $work/south, $work/east
+  device       $work/device/till.json
 
 In another terminal:
 
@@ -150,5 +197,6 @@ In another terminal:
   $program event follow
   rm -r $work/east/docs && $program sync run servers --wait      # break something, repair it
   $program schedule add servers --every 1m
+  $program policy list
 END
 wait "$server"

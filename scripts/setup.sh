@@ -38,6 +38,8 @@ fi
 if [[ $purpose == test ]]; then
     has_postgres || packages+=(postgresql)
     has psql || packages+=(postgresql-client)
+    # A web server that gives parts of files: collections are refreshed from it.
+    has nginx || [[ -x /usr/sbin/nginx ]] || packages+=(nginx-light)
     # Agents that others wrote, and a program to be kept at a policy.
     has node || packages+=(nodejs)
     has npm || packages+=(npm)

@@ -35,6 +35,9 @@ pub enum Command {
     /// Stores: folders that syncs read or fill
     #[command(subcommand)]
     Store(client::store::Action),
+    /// Distribution servers: stores that are kept up to date from the library
+    #[command(subcommand)]
+    DistributionServer(client::distribution_server::Action),
     /// Collections: named parts of the library
     #[command(subcommand)]
     Collection(client::collection::Action),
@@ -110,6 +113,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
         Command::Admin(action) => admin::run(action, out),
         Command::Plugin(action) => client::plugin::run(action, &client, out),
         Command::Store(action) => client::store::run(action, &client()?, out),
+        Command::DistributionServer(action) => client::distribution_server::run(action, &client()?, out),
         Command::Collection(action) => client::collection::run(action, &client()?, out),
         Command::Sync(action) => client::sync::run(action, &client()?, out),
         Command::Run(action) => client::run::run(action, &client()?, out),

@@ -4,7 +4,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal, Read, Write},
 };
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -41,6 +41,19 @@ impl Output {
     /// Prints a text with a line end.
     pub fn line(self, text: impl Display) -> Result<()> {
         write_line(io::stdout().lock(), text)
+    }
+
+    /// Prints what comes, as it is, until it ends.
+    pub fn copy(self, mut from: impl Read) -> Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let count = match from.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) => return Err(CliError::unreachable(format!("the answer broke off: {error}"))),
+            };
+            print(io::stdout().lock().write_all(&buffer[..count]).and_then(|()| io::stdout().flush()))?;
+        }
     }
 
     /// Tells a person something beside the result: on standard error, and not where a program reads along.
@@ -81,7 +94,11 @@ pub fn print_error(error: &CliError) {
 }
 
 fn write_line(mut out: impl Write, text: impl Display) -> Result<()> {
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    print(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+fn print(written: io::Result<()>) -> Result<()> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => other.map_err(|error| CliError::failed(format!("cannot write to standard output: {error}"))),
     }

@@ -44,8 +44,14 @@ impl Commands {
     /// What a command prints for programs.
     #[track_caller]
     pub fn json(&self, words: &[&str]) -> Value {
+        self.json_of(0, words)
+    }
+
+    /// The same, if it ends with this code.
+    #[track_caller]
+    pub fn json_of(&self, code: i32, words: &[&str]) -> Value {
         let words: Vec<&str> = ["--json"].into_iter().chain(words.iter().copied()).collect();
-        serde_json::from_str(&self.says(0, &words)).expect("with --json it prints JSON")
+        serde_json::from_str(&self.says(code, &words)).expect("with --json it prints JSON")
     }
 
     fn run(&self, words: &[&str]) -> Output {

@@ -7,6 +7,7 @@
 //! * [`directory`]: directory servers: OpenLDAP, Samba, and one that misbehaves
 //! * [`agent`]: our agent on devices of a test
 //! * [`foreign`]: agents of others as processes; [`process`] is any process
+//! * [`mirror`]: a web server that collections are refreshed from
 //! * [`postgres`]: a PostgreSQL of one's own
 //! * [`tree`]: folders with real files, and the question whether two of them are the same
 //! * [`programs`]: where the binaries and plugins under test are
@@ -25,6 +26,7 @@ pub mod commands;
 pub mod devices;
 pub mod directory;
 pub mod foreign;
+pub mod mirror;
 pub mod postgres;
 pub mod process;
 pub mod programs;

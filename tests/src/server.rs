@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
 };
@@ -17,6 +18,9 @@ pub struct Options {
     pub port: u16,
     /// More arguments of `syncline serve`.
     pub arguments: Vec<String>,
+    /// Number of an ordinary account, in place of the one that runs the tests, which must be root then. Its data folder is made
+    /// and given to it.
+    pub account: Option<u32>,
 }
 
 /// A running server. Killed when dropped.
@@ -48,6 +52,11 @@ impl Server {
         command.arg("--listen").arg(format!("127.0.0.1:{}", options.port));
         if let Some(url) = &options.database {
             command.args(["--database", url]);
+        }
+        if let Some(account) = options.account {
+            std::fs::create_dir_all(data).expect("a data folder can be made");
+            give(data, account);
+            command.uid(account).gid(account);
         }
         command.args(&options.arguments).stdout(Stdio::piped()).stdin(Stdio::null());
         let log = data.with_extension("log");
@@ -122,6 +131,14 @@ impl Server {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// Makes a folder an account's own, which finds the way to it.
+pub fn give(folder: &Path, account: u32) {
+    std::os::unix::fs::chown(folder, Some(account), Some(account)).expect("only root gives folders away");
+    let above = folder.parent().expect("a folder is in another");
+    std::fs::set_permissions(above, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("the folder above is the test's");
 }
 
 impl Drop for Server {

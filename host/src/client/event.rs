@@ -7,7 +7,12 @@ use std::{
 };
 
 use clap::{Args, Subcommand, ValueEnum};
-use syncline_domain::{Name, event::Event, ids::RunId};
+use jiff::Timestamp;
+use syncline_domain::{
+    Name,
+    event::Event,
+    ids::{DeviceId, NodeId, RunId},
+};
 
 use super::{Client, http::with_query, listing::Paging, run::level};
 use crate::{
@@ -25,6 +30,14 @@ pub enum Action {
         #[command(flatten)]
         paging: Paging,
     },
+    /// Print all events that fit as a file for other programs, the newest first
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+        /// In which form
+        #[arg(long, value_enum, default_value_t)]
+        format: Form,
+    },
     /// Print events as they happen, until stopped
     Follow {
         #[command(flatten)]
@@ -38,23 +51,38 @@ pub enum Action {
 /// Which events.
 #[derive(Debug, Args)]
 pub struct Filter {
+    /// Written at this time or later
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Written before this time
+    #[arg(long, value_name = "TIME")]
+    before: Option<Timestamp>,
     /// About this sync
     #[arg(long)]
     sync: Option<Name>,
     /// About this run
     #[arg(long)]
     run: Option<RunId>,
-    /// About this store
-    #[arg(long)]
+    /// About this store, or distribution server
+    #[arg(long, alias = "server")]
     store: Option<Name>,
+    /// About this collection, or a sync that reads it
+    #[arg(long, alias = "component")]
+    collection: Option<Name>,
+    /// Written by this node, by its id
+    #[arg(long)]
+    node: Option<NodeId>,
+    /// About this device, by its id
+    #[arg(long)]
+    device: Option<DeviceId>,
     /// About this plugin
     #[arg(long)]
     plugin: Option<Name>,
-    /// Of this kind, such as run.succeeded
+    /// Of this kind, such as run.succeeded; with a dot at its end of all that begin so
     #[arg(long)]
     kind: Option<String>,
-    /// By this actor
-    #[arg(long)]
+    /// By this actor: a token's name, or system
+    #[arg(long, alias = "person")]
     actor: Option<String>,
     /// Of this level or a more pressing one
     #[arg(long, value_enum)]
@@ -72,6 +100,25 @@ pub enum Level {
     Error,
 }
 
+/// Forms of an export.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum Form {
+    /// Comma-separated values with headings, for spreadsheets
+    #[default]
+    Csv,
+    /// A JSON document a line
+    Ndjson,
+}
+
+impl Form {
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
 const PATH: &str = "/api/v1/events";
 const RECONNECT: Duration = Duration::from_secs(2);
 /// Longest line of a stream: an event is far below.
@@ -81,6 +128,11 @@ const MAX_LINE: u64 = 4 << 20;
 pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
     match action {
         Action::List { filter, paging } => client.show_list(out, PATH, &filter.query(), &paging, table),
+        Action::Export { filter, format } => {
+            let path = with_query(PATH, &filter.query());
+            out.copy(client.open(&path, None, format.media_type())?)?;
+            Ok(Exit::Ok)
+        }
         Action::Follow { filter, since } => follow(client, out, &filter, since),
     }
 }
@@ -90,6 +142,11 @@ impl Filter {
         let level =
             self.level.and_then(|level| level.to_possible_value()).map(|value| value.get_name().to_owned());
         vec![
+            ("since", self.from.map(|at| at.to_string())),
+            ("before", self.before.map(|at| at.to_string())),
+            ("collection", self.collection.as_ref().map(Name::to_string)),
+            ("node", self.node.map(|id| id.to_string())),
+            ("device", self.device.map(|id| id.to_string())),
             ("sync", self.sync.as_ref().map(Name::to_string)),
             ("run", self.run.map(|id| id.to_string())),
             ("store", self.store.as_ref().map(Name::to_string)),

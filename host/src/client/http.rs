@@ -126,6 +126,23 @@ impl Client {
         Ok(BufReader::new(response.into_body().into_reader()))
     }
 
+    /// Opens an answer that is to be copied as it comes, in a form of its own, such as `text/csv`.
+    pub fn open(&self, path: &str, body: Option<&Value>, form: &str) -> Result<BodyReader<'static>> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let request = self.request(method, path).header(header::ACCEPT, form);
+        let response = match body {
+            None => self.run(request, SendBody::none())?,
+            Some(body) => {
+                let request = request.header(header::CONTENT_TYPE, "application/json");
+                self.run(request, ureq::AsSendBody::as_body(&mut body.to_string().as_str()))?
+            }
+        };
+        if !response.status().is_success() {
+            return Err(refusal(response));
+        }
+        Ok(response.into_body().into_reader())
+    }
+
     fn send(&self, method: Method, path: &str, payload: Payload<'_>, etag: Option<&str>) -> Result<Answer> {
         let bodiless = matches!(method, Method::GET | Method::DELETE);
         let mut request = self.request(method, path).header(header::ACCEPT, "application/json");

@@ -13,6 +13,7 @@ mod named;
 mod once;
 mod policy_answers;
 mod progress;
+mod status_report;
 mod summary;
 mod sync_operation;
 
@@ -21,6 +22,7 @@ pub mod collection;
 pub mod device;
 pub mod directory_entry;
 pub mod directory_source;
+pub mod distribution_server;
 pub mod enrolment_token;
 pub mod event;
 pub mod group;
@@ -38,6 +40,7 @@ pub mod sync;
 pub mod task;
 pub mod token;
 pub mod user;
+pub mod user_import;
 
 use std::{env, fs, path::PathBuf};
 

@@ -56,10 +56,11 @@ pub fn wait(client: &Client, out: Output, id: RunId, at_most: Option<Duration>) 
 }
 
 fn seen(run: &Run) -> Seen {
-    let reason = run.reason.as_deref().filter(|_| run.state == RunState::Queued);
-    let text = match reason {
-        Some(reason) => format!("queued: {reason}"),
-        None => summary::progress(run),
+    let queued = run.state == RunState::Queued;
+    let text = match (run.waiting_for.as_deref(), run.reason.as_deref()) {
+        (Some(what), _) if queued => format!("queued: waits for {what}"),
+        (None, Some(reason)) if queued => format!("queued: {reason}"),
+        _ => summary::progress(run),
     };
     Seen { done: run.progress.operations_done, total: run.progress.operations_total, text }
 }

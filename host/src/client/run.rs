@@ -26,6 +26,9 @@ pub enum Action {
         /// Of this sync
         #[arg(long)]
         sync: Option<Name>,
+        /// Refreshing this collection
+        #[arg(long)]
+        collection: Option<Name>,
         /// In this state
         #[arg(long)]
         state: Option<RunState>,
@@ -125,9 +128,10 @@ const PATH: &str = "/api/v1/runs";
 /// Does it.
 pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
     match action {
-        Action::List { sync, state, schedule, paging } => {
+        Action::List { sync, collection, state, schedule, paging } => {
             let query = [
                 ("sync", sync.map(|name| name.to_string())),
+                ("collection", collection.map(|name| name.to_string())),
                 ("state", state.map(|state| state.to_string())),
                 ("schedule", schedule.map(|id| id.to_string())),
             ];

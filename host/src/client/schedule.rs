@@ -6,15 +6,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use syncline_domain::{
     Name,
-    ids::ScheduleId,
-    schedule::{Overlap, ScheduleSpec, When},
+    ids::{OperationId, RunId, ScheduleId},
+    run::RunState,
+    schedule::{Overlap, Refusal, ScheduleSpec, When},
+    sync::Pace,
 };
 
 use super::{Client, Paging};
 use crate::{
     args,
-    outcome::{Exit, Result},
-    output::{Output, Rows, fields, moment, moment_or},
+    outcome::{CliError, Exit, Result},
+    output::{Output, Rows, fields, list, moment, moment_or},
 };
 
 /// What can be asked.
@@ -27,8 +29,19 @@ pub enum Action {
         /// Id of the schedule
         id: ScheduleId,
     },
-    /// Have a sync run by itself
+    /// Have a sync run by itself, or components brought to distribution servers
     Add(Box<Add>),
+    /// Run schedules at once, in the background; their own times stay
+    Run {
+        /// Ids of the schedules
+        #[arg(required = true)]
+        ids: Vec<ScheduleId>,
+    },
+    /// Show schedules that were run at once, and how far they are
+    ShowRun {
+        /// Id of the operation
+        id: OperationId,
+    },
     /// Let no tick fire until it is resumed
     Pause {
         /// Id of the schedule
@@ -52,8 +65,27 @@ pub enum Action {
 /// A new schedule.
 #[derive(Debug, Args)]
 pub struct Add {
-    /// The sync that runs
-    sync: Name,
+    /// The sync that runs; in place of --component and --server
+    #[arg(required_unless_present = "components", conflicts_with = "components")]
+    sync: Option<Name>,
+    /// A collection to bring to the servers; can be repeated, and engines-and-definitions is both of these
+    #[arg(long = "component", value_name = "COLLECTION", requires = "servers")]
+    components: Vec<String>,
+    /// A distribution server; can be repeated
+    #[arg(long = "server", value_name = "SERVER", requires = "components")]
+    servers: Vec<Name>,
+    /// What the sync is called that is made for them; after the schedule if absent
+    #[arg(long, requires = "components")]
+    name: Option<Name>,
+    /// Servers of each site that are filled at once; all if absent
+    #[arg(long, value_name = "COUNT", requires = "components")]
+    servers_at_once: Option<u32>,
+    /// Files that are written at once on the servers of each site
+    #[arg(long, value_name = "COUNT", requires = "components")]
+    files_at_once: Option<u32>,
+    /// Time from the start of one server of a site to that of the next
+    #[arg(long, value_name = "TIME", value_parser = args::seconds, default_value = "0s")]
+    stagger: u32,
     #[command(flatten)]
     when: Rule,
     /// Zone of --cron, and of --at where it names none
@@ -107,6 +139,10 @@ pub enum Overlapping {
 struct Shown {
     id: ScheduleId,
     sync: Name,
+    components: Option<Vec<Name>>,
+    servers: Option<Vec<Name>>,
+    #[serde(default)]
+    warnings: Vec<String>,
     when: When,
     #[serde(default)]
     jitter_seconds: u32,
@@ -140,6 +176,12 @@ pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
         Action::List => client.show_list(out, PATH, &[], &Paging::ALL, table),
         Action::Show { id } => out.show(&client.get(&format!("{PATH}/{id}"))?, details),
         Action::Add(add) => out.show(&client.post(PATH, &add.body()?)?, details),
+        Action::Run { ids } => {
+            out.show(&client.post(&format!("{PATH}/run"), &json!({ "ids": ids }))?, operation)
+        }
+        Action::ShowRun { id } => {
+            out.show(&client.get(&format!("/api/v1/schedule-operations/{id}"))?, operation)
+        }
         Action::Pause { id, reason } => {
             out.show(&client.post(&format!("{PATH}/{id}/pause"), &json!({ "reason": reason }))?, details)
         }
@@ -164,7 +206,7 @@ impl Add {
             Overlapping::CancelOther => Overlap::CancelOther,
         };
         let mut body = json!(ScheduleSpec {
-            sync: self.sync,
+            sync: self.sync.clone().map_or_else(made_anew, Ok)?,
             when,
             jitter_seconds: self.jitter,
             overlap,
@@ -173,6 +215,18 @@ impl Add {
             description: self.description,
         });
         body["owner"] = if self.cluster { "cluster" } else { "node" }.into();
+        if let (None, Some(fields)) = (&self.sync, body.as_object_mut()) {
+            fields.remove("sync");
+            fields.insert("components".to_owned(), json!(self.components));
+            fields.insert("servers".to_owned(), json!(self.servers));
+            fields.insert("name".to_owned(), json!(self.name));
+            let pace = Pace {
+                servers_at_once: self.servers_at_once,
+                files_at_once: self.files_at_once,
+                stagger_seconds: self.stagger,
+            };
+            fields.insert("pace".to_owned(), json!(pace));
+        }
         Ok(body)
     }
 }
@@ -203,6 +257,9 @@ fn details(one: &Shown) -> String {
     fields(&[
         ("id", one.id.to_string()),
         ("sync", one.sync.to_string()),
+        ("components", names(one.components.as_deref())),
+        ("servers", names(one.servers.as_deref())),
+        ("warning", one.warnings.join("; ")),
         ("when", when(&one.when)),
         ("next run", next(one)),
         ("last tick", moment_or(one.last_nominal, "")),
@@ -216,6 +273,50 @@ fn details(one: &Shown) -> String {
     ])
 }
 
+/// In place of a sync that is made with the schedule.
+fn made_anew() -> Result<Name> {
+    "made".parse().map_err(|error| CliError::usage(format!("{error}")))
+}
+
+fn names(of: Option<&[Name]>) -> String {
+    list(of.unwrap_or_default().iter().map(Name::to_string))
+}
+
+/// Schedules that were run at once, as the API shows them.
+#[derive(Debug, Deserialize)]
+struct Operation {
+    id: OperationId,
+    done: bool,
+    entries: Vec<Entry>,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    schedule: ScheduleId,
+    sync: Option<Name>,
+    run: Option<RunId>,
+    state: Option<RunState>,
+    reason: Option<String>,
+    refusal: Option<Refusal>,
+}
+
+fn operation(operation: &Operation) -> String {
+    let mut rows = Rows::new(&["SCHEDULE", "SYNC", "RUN", "STATE", "WHY"], "There are no schedules.");
+    for one in &operation.entries {
+        let refused = one.refusal.as_ref().map(|refusal| refusal.detail.clone());
+        rows.add([
+            one.schedule.to_string(),
+            one.sync.as_ref().map(Name::to_string).unwrap_or_default(),
+            one.run.map(|run| run.to_string()).unwrap_or_default(),
+            one.state.map_or_else(|| "not begun".to_owned(), |state| state.to_string()),
+            refused.or_else(|| one.reason.clone()).unwrap_or_default(),
+        ]);
+    }
+    let how = if operation.done { "done" } else { "under way" };
+    format!("{}\n\nOperation {} is {how}.", rows.render(), operation.id)
+}
+
 fn next(one: &Shown) -> String {
     if one.paused.is_some() { "paused".to_owned() } else { moment_or(one.next_run, "none") }
 }
@@ -225,7 +326,8 @@ fn owner(owner: &Owner) -> String {
     if owner.gone { format!("{name} (gone)") } else { name }
 }
 
-fn when(when: &When) -> String {
+/// A rule as people read it.
+pub fn when(when: &When) -> String {
     match when {
         When::Interval { seconds, .. } => format!("every {}", length(*seconds)),
         When::Cron { expression, time_zone } => format!("{expression} ({time_zone})"),
@@ -278,6 +380,16 @@ mod tests {
     fn a_schedule_needs_one_rule_and_only_one() {
         assert!(Line::try_parse_from(["test", "nightly"]).is_err());
         assert!(Line::try_parse_from(["test", "nightly", "--every", "1h", "--cron", "* * * * *"]).is_err());
+    }
+
+    #[test]
+    fn components_and_servers_take_the_place_of_a_sync() {
+        let line = ["--component", "patches", "--server", "north", "--every", "1h", "--servers-at-once", "2"];
+        let made = body(&line).unwrap();
+        assert_eq!((&made["components"], &made["servers"]), (&json!(["patches"]), &json!(["north"])));
+        assert_eq!((made.get("sync"), &made["pace"]["servers_at_once"]), (None, &json!(2)));
+        assert!(Line::try_parse_from(["test", "nightly", "--component", "a", "--every", "1h"]).is_err());
+        assert!(Line::try_parse_from(["test", "--every", "1h"]).is_err());
     }
 
     #[test]

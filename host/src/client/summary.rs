@@ -2,7 +2,7 @@
 
 use syncline_domain::{
     operation::{Operation, OperationKind, OperationState},
-    run::{Counts, Phase, Run, RunMode, RunState, TargetResult, Trigger},
+    run::{Counts, Phase, Run, RunMode, RunState, Subject, TargetResult, Trigger},
 };
 
 use crate::output::{Rows, bytes, fields, moment, moment_or};
@@ -15,7 +15,7 @@ pub fn table(runs: &[Run]) -> String {
     for run in runs {
         rows.add([
             run.id.to_string(),
-            run.sync.to_string(),
+            subject(&run.subject),
             mode(run.mode).to_owned(),
             run.state.to_string(),
             run.counts.copied.to_string(),
@@ -34,10 +34,12 @@ pub fn details(run: &Run) -> String {
     let failure = run.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
     let head = fields(&[
         ("run", run.id.to_string()),
-        ("sync", run.sync.to_string()),
+        ("sync", run.subject.sync().map(ToString::to_string).unwrap_or_default()),
+        ("collection", run.subject.collection().map(ToString::to_string).unwrap_or_default()),
         ("mode", mode(run.mode).to_owned()),
         ("state", run.state.to_string()),
-        ("reason", run.reason.clone().unwrap_or_default()),
+        ("reason", run.reason.clone().filter(|_| run.waiting_for.is_none()).unwrap_or_default()),
+        ("waiting for", run.waiting_for.clone().unwrap_or_default()),
         ("failure", failure),
         ("started by", started_by(run)),
         ("retry of", run.retry_of.map(|id| id.to_string()).unwrap_or_default()),
@@ -161,6 +163,14 @@ pub fn progress(run: &Run) -> String {
     parts.join(", ")
 }
 
+/// A sync by its name; what else there is, with what it is.
+fn subject(of: &Subject) -> String {
+    match of {
+        Subject::Sync(name) => name.to_string(),
+        Subject::Collection(name) => format!("{name} (refresh)"),
+    }
+}
+
 fn took(run: &Run) -> String {
     match (run.started_at, run.finished_at) {
         (Some(began), Some(ended)) => {
@@ -174,7 +184,8 @@ fn took(run: &Run) -> String {
 fn started_by(run: &Run) -> String {
     match run.trigger {
         Trigger::Schedule => format!("{} for {}", run.actor, moment_or(run.nominal_time, "a tick")),
-        Trigger::Manual | Trigger::Retry => run.actor.clone(),
+        Trigger::Manual | Trigger::Retry | Trigger::Repair => run.actor.clone(),
+        Trigger::CatchUp => "the server, to catch up".to_owned(),
     }
 }
 

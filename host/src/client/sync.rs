@@ -112,6 +112,9 @@ pub struct Spec {
     /// Attempts of a run after failures that can pass, the first included
     #[arg(long, value_name = "COUNT")]
     max_attempts: Option<u32>,
+    /// Refresh its collections that have a source before each run that changes something
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    refresh_before: Option<bool>,
     /// Of a plugin that reads directories: what becomes of what it reads, in place of all that was set, such as
     /// {"mode": "automatic", "people_need_email": true, "group": "/staff"}
     #[arg(long, value_name = "JSON|@FILE|-", value_parser = directory)]
@@ -145,7 +148,7 @@ fn directory(text: &str) -> Result<Value, String> {
 }
 
 /// What an API answer has beside what can be set.
-const NOT_SET_BY_PEOPLE: [&str; 4] = ["name", "created_at", "updated_at", "revision"];
+const NOT_SET_BY_PEOPLE: [&str; 5] = ["name", "made_by", "created_at", "updated_at", "revision"];
 
 /// Does it.
 pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
@@ -212,6 +215,7 @@ impl Spec {
         set("fsync", self.fsync.map(Value::from));
         set("allow_removal", self.allow_removal.map(Value::from));
         set("max_attempts", self.max_attempts.map(Value::from));
+        set("refresh_before", self.refresh_before.map(Value::from));
         set("description", self.description.clone().map(Value::from));
         if let Some(mode) = self.import_mode {
             set_in(body, "directory", Map::from_iter([("mode".to_owned(), json!(mode))]));
@@ -286,6 +290,7 @@ fn details(sync: &Sync) -> String {
         ("fsync", yes(spec.fsync)),
         ("removal", if spec.allow_removal { "as the plugin's grants allow" } else { "never" }.to_owned()),
         ("attempts", spec.max_attempts.to_string()),
+        ("refreshes", if spec.refresh_before { "its collections, before each run" } else { "" }.to_owned()),
         ("import", spec.directory.as_ref().map(import).unwrap_or_default()),
         ("description", spec.description.clone()),
         ("made", moment(sync.created_at)),

@@ -18,7 +18,12 @@ use syncline_domain::{
     directory::Origin,
 };
 
-use super::{Client, Paging, device_views::status, named, once};
+use super::{
+    Client, Paging,
+    device_views::status,
+    named, once,
+    user_import::{self, Import},
+};
 use crate::{
     args,
     outcome::{CliError, Exit, Result},
@@ -47,6 +52,8 @@ pub enum Action {
         #[command(flatten)]
         spec: Spec,
     },
+    /// Make many users out of a table
+    Import(#[command(flatten)] Import),
     /// Change what is given, leave the rest
     Set {
         /// Name or id of the user
@@ -166,6 +173,7 @@ pub fn run(action: Action, client: &Client, out: Output) -> Result<Exit> {
         }
         Action::Show { user } => out.show(&client.get(&at(&user)?)?, details),
         Action::Add { name, spec } => out.show(&client.post(PATH, &spec.body(Some(name), None))?, details),
+        Action::Import(import) => user_import::run(&import, client, out),
         Action::Set { user, name, disabled, spec } => {
             let body = spec.body(name, disabled);
             if body.as_object().is_none_or(Map::is_empty) {

@@ -35,6 +35,10 @@ pub struct Values {
     /// Folder of this node: identity, key, embedded database, compiled plugins
     #[arg(long, env = "SYNCLINE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Folder of the library that a new server comes with, for its collections patches, engines and definitions
+    /// [default: library, in the data folder]
+    #[arg(long, env = "SYNCLINE_LIBRARY", value_name = "DIR")]
+    pub library: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7420]
     #[arg(long, env = "SYNCLINE_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
@@ -81,6 +85,12 @@ pub struct Values {
     /// How long events are kept [default: 30]
     #[arg(long, env = "SYNCLINE_KEEP_EVENTS_DAYS", value_name = "DAYS")]
     pub keep_events_days: Option<u64>,
+    /// How many events are kept at most [default: 10000000]
+    #[arg(long, env = "SYNCLINE_KEEP_EVENTS_COUNT", value_name = "COUNT")]
+    pub keep_events_count: Option<u64>,
+    /// How long after a run a distribution server that was away is tried again first; then later each time [default: 30]
+    #[arg(long, env = "SYNCLINE_CATCH_UP_SECONDS", value_name = "SECONDS")]
+    pub catch_up_seconds: Option<u64>,
     /// How memory of plugins is allocated [default: pooling]
     #[arg(long, env = "SYNCLINE_ALLOCATION", value_enum, value_name = "HOW")]
     pub allocation: Option<AllocationKind>,
@@ -215,6 +225,7 @@ impl Values {
     pub fn or(self, less: Self) -> Self {
         Self {
             data: self.data.or(less.data),
+            library: self.library.or(less.library),
             listen: self.listen.or(less.listen),
             database: self.database.or(less.database),
             node_name: self.node_name.or(less.node_name),
@@ -230,6 +241,8 @@ impl Values {
             lease_seconds: self.lease_seconds.or(less.lease_seconds),
             poll_milliseconds: self.poll_milliseconds.or(less.poll_milliseconds),
             keep_events_days: self.keep_events_days.or(less.keep_events_days),
+            keep_events_count: self.keep_events_count.or(less.keep_events_count),
+            catch_up_seconds: self.catch_up_seconds.or(less.catch_up_seconds),
             allocation: self.allocation.or(less.allocation),
             header_seconds: self.header_seconds.or(less.header_seconds),
             shutdown_seconds: self.shutdown_seconds.or(less.shutdown_seconds),
@@ -264,7 +277,9 @@ impl Settings {
             (Some(_), None) => return Err(missing("tls-key", "the key of --tls-cert")),
             (None, Some(_)) => return Err(missing("tls-cert", "the certificate of --tls-key")),
         };
+        let library = values.library.unwrap_or_else(|| data.join("library"));
         let mut engine = EngineConfig::new(data);
+        engine.library = Some(library);
         engine.database = values.database;
         engine.node_name = checked_name(values.node_name.unwrap_or_else(machine_name))?;
         if let Some(runs) = values.concurrent_runs {
@@ -281,8 +296,14 @@ impl Settings {
         if let Some(millis) = values.poll_milliseconds {
             engine.poll = Duration::from_millis(within("poll-milliseconds", millis, 10, 60_000)?);
         }
+        if let Some(seconds) = values.catch_up_seconds {
+            engine.catch_up = Duration::from_secs(within("catch-up-seconds", seconds, 1, 86_400)?);
+        }
         if let Some(days) = values.keep_events_days {
             engine.keep_events = Duration::from_secs(within("keep-events-days", days, 1, 36_500)? * 86_400);
+        }
+        if let Some(count) = values.keep_events_count {
+            engine.keep_events_count = within("keep-events-count", count, 1, 1_000_000_000)?;
         }
         engine.allocation = match values.allocation {
             None | Some(AllocationKind::Pooling) => Allocation::Pooling,

@@ -40,8 +40,9 @@ fn declare(plan: &Plan) -> Result<()> {
     if let Some(manifest) = &plan.manifest {
         Inventory::of(manifest.folder).at(manifest.path).stage(manifest.stage).declare(&plan.filled)?;
     }
-    for folder in plan.prune {
-        Prune::below(folder).keeping(plan.keep).declare(&plan.filled)?;
+    for prune in &plan.prunes {
+        let servers: Vec<&str> = prune.servers.iter().copied().collect();
+        Prune::below(prune.folder).keeping(plan.keep).declare(&servers)?;
     }
     Ok(())
 }

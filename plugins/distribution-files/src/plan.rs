@@ -14,7 +14,7 @@ const LAST_STAGE: u8 = 14;
 pub(crate) struct Plan<'a> {
     pub(crate) trees: Vec<PlannedTree<'a>>,
     pub(crate) manifest: Option<PlannedManifest<'a>>,
-    pub(crate) prune: &'a [String],
+    pub(crate) prunes: Vec<PlannedPrune<'a>>,
     pub(crate) keep: &'a [String],
     /// Servers that a rule concerns.
     pub(crate) filled: Vec<&'a str>,
@@ -31,6 +31,13 @@ pub(crate) struct PlannedTree<'a> {
     pub(crate) include: &'a [String],
     pub(crate) exclude: &'a [String],
     pub(crate) stage: u8,
+}
+
+/// A folder below which what nobody declares is removed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PlannedPrune<'a> {
+    pub(crate) folder: &'a str,
+    pub(crate) servers: BTreeSet<&'a str>,
 }
 
 /// The list of a server's files.
@@ -52,6 +59,7 @@ pub(crate) fn decide<'a>(
 ) -> Result<Plan<'a>> {
     let mut trees = Vec::new();
     let mut filled = BTreeSet::new();
+    let mut prunes = Vec::new();
     for (number, rule) in (1..).zip(&settings.rules) {
         let servers = servers(number, rule, targets)?;
         if rule.stage > LAST_STAGE {
@@ -70,6 +78,9 @@ pub(crate) fn decide<'a>(
                 });
             }
         }
+        if rule.prune {
+            prune(&mut prunes, &rule.folder, &servers);
+        }
         filled.extend(servers);
     }
     if filled.is_empty() {
@@ -84,8 +95,22 @@ pub(crate) fn decide<'a>(
         stage: after_all,
     });
     let left_alone = targets.iter().map(|t| t.name.as_str()).filter(|name| !filled.contains(name)).collect();
-    let filled = filled.into_iter().collect();
-    Ok(Plan { trees, manifest, prune: &settings.prune, keep: &settings.keep, filled, left_alone })
+    let filled: Vec<_> = filled.into_iter().collect();
+    for folder in &settings.prune {
+        prune(&mut prunes, folder, &filled);
+    }
+    Ok(Plan { trees, manifest, prunes, keep: &settings.keep, filled, left_alone })
+}
+
+/// One entry for a folder, however many rules name it.
+fn prune<'a>(prunes: &mut Vec<PlannedPrune<'a>>, folder: &'a str, servers: &[&'a str]) {
+    if servers.is_empty() {
+        return;
+    }
+    match prunes.iter_mut().find(|one| one.folder == folder) {
+        Some(known) => known.servers.extend(servers),
+        None => prunes.push(PlannedPrune { folder, servers: servers.iter().copied().collect() }),
+    }
 }
 
 fn collections<'a>(number: usize, rule: &'a Rule, bound: &'a [Source]) -> Result<Vec<&'a str>> {
@@ -198,8 +223,23 @@ mod tests {
                     .manifest
                     .iter()
                     .map(|m| format!("manifest {} of /{} @{}", m.path, m.folder, m.stage));
+                let prune = |p: &PlannedPrune<'_>| {
+                    format!(
+                        "prune /{} of {}",
+                        p.folder,
+                        p.servers.iter().copied().collect::<Vec<_>>().join("+")
+                    )
+                };
+                let prunes: Vec<_> = plan.prunes.iter().map(prune).collect();
                 let alone = plan.left_alone.iter().map(|name| format!("{name} left alone"));
-                plan.trees.iter().map(tree).chain(manifest).chain(alone).collect::<Vec<_>>().join("\n")
+                plan.trees
+                    .iter()
+                    .map(tree)
+                    .chain(manifest)
+                    .chain(prunes)
+                    .chain(alone)
+                    .collect::<Vec<_>>()
+                    .join("\n")
             }
         }
     }
@@ -216,6 +256,16 @@ mod tests {
             {"collections":["engines"],"labels":{"region":"us"}}]}"#;
         let expected = "patches -> site-1+site-2:/updates @2\nengines -> site-2:/ @0\nlab left alone";
         assert_eq!(check(settings), expected);
+    }
+
+    #[test]
+    fn a_rule_prunes_its_folder_on_its_servers_alone() {
+        let settings = r#"{"rules":[
+            {"collections":["patches"],"servers":["site-1"],"folder":"patches","prune":true},
+            {"collections":["patches"],"servers":["site-2"],"folder":"patches","prune":true},
+            {"collections":["engines"],"folder":"engines"}],"prune":["all"]}"#;
+        let told = check(settings);
+        assert!(told.ends_with("prune /patches of site-1+site-2\nprune /all of lab+site-1+site-2"), "{told}");
     }
 
     #[test]

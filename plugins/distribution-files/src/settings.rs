@@ -62,6 +62,8 @@ pub(crate) struct Rule {
     /// Order on each server: files of a stage are written when all files of earlier stages stand there.
     #[schemars(range(max = 14))]
     pub(crate) stage: u8,
+    /// Whether files below `folder` that no rule declares are removed, on the servers of this rule alone.
+    pub(crate) prune: bool,
 }
 
 /// Where the list of files stands, if anywhere.

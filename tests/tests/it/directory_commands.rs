@@ -163,3 +163,20 @@ fn a_held_import_ends_with_its_code_and_removes_nobody_before_it_is_approved() {
     desk.says(0, &["run", "approve", run, "--wait"]);
     assert_eq!((count("false"), count("true")), (3, 2));
 }
+
+#[test]
+fn a_sync_of_a_directory_comes_with_a_schedule_and_takes_it_along() {
+    let desk = Desk::new().reading("automatic");
+    let schedules = desk.json(&["schedule", "list"]);
+    let items = schedules["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{schedules:#}");
+    assert_eq!((&items[0]["sync"], &items[0]["owner"]["kind"]), (&json!("people"), &json!("cluster")));
+    assert_eq!(items[0]["when"], json!({ "kind": "interval", "seconds": 3600 }));
+    let next: jiff::Timestamp = items[0]["next_run"].as_str().unwrap().parse().unwrap();
+    let nominal: jiff::Timestamp = items[0]["next_nominal"].as_str().unwrap().parse().unwrap();
+    assert!((0..=300).contains(&next.duration_since(nominal).as_secs()), "{schedules:#}");
+
+    desk.says(0, &["schedule", "pause", items[0]["id"].as_str().unwrap(), "--reason", "later"]);
+    desk.says(0, &["sync", "remove", "people"]);
+    assert_eq!(desk.json(&["schedule", "list"])["items"], json!([]));
+}

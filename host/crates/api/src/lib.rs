@@ -4,7 +4,7 @@
 //!
 //! * `router.rs`: every route, and what all of them go through
 //! * one file or folder a resource: `plugins/`, `stores.rs`, `collections.rs`, `syncs.rs`, `runs/`, `schedules.rs`,
-//!   `events/`, `access.rs` (tokens, secrets, who am I), `nodes.rs`, `health.rs`; a handler reads top to bottom:
+//!   `reports.rs`, `events/`, `access.rs` (tokens, secrets, who am I), `nodes.rs`, `health.rs`; a handler reads top to bottom:
 //!   what goes in and out, its documentation, what it does
 //! * `devices/`: devices, groups, applications, policies, selections, forced synchronisation, messages,
 //!   tasks, users
@@ -12,7 +12,7 @@
 //! * `problem.rs`: how anything that goes wrong becomes an answer
 //! * `auth.rs`: tokens and roles, as arguments of handlers
 //! * `input.rs`: bodies, queries and path parameters; `conditional.rs`: `ETag`, `If-Match`; `page.rs`: lists;
-//!   `once.rs`: `Idempotency-Key`
+//!   `format.rs`, `csv.rs`: answers that are no JSON; `once.rs`: `Idempotency-Key`
 //! * `observe.rs`: request ids, logs, the time limit; `linger.rs`: refusals in the middle of an upload; `metrics.rs`: numbers
 //! * `openapi.rs`: the document that says all this to programs
 //!
@@ -27,9 +27,11 @@ mod access;
 mod auth;
 mod collections;
 mod conditional;
+mod csv;
 mod devices;
 mod directory;
 mod events;
+mod format;
 mod health;
 mod input;
 mod linger;
@@ -42,9 +44,11 @@ mod openapi;
 mod page;
 mod plugins;
 mod problem;
+mod reports;
 mod router;
 mod runs;
 mod schedules;
+mod servers;
 mod state;
 mod stores;
 mod syncs;

@@ -85,6 +85,14 @@ impl Problem {
         problem
     }
 
+    /// Logs why an answer whose head was sent already broke off.
+    pub(crate) fn log_broken_off(&self) {
+        match &self.cause {
+            Some(cause) => tracing::error!(error = %Chain(cause.as_ref()), "An answer broke off"),
+            None => tracing::warn!(detail = %self.detail, "An answer broke off"),
+        }
+    }
+
     /// What the body of a route that is not there says.
     pub(crate) fn no_route(path: &str) -> Self {
         let detail = format!("there is nothing at {path}: see /api/v1/openapi.json for what there is");

@@ -25,8 +25,10 @@ use crate::{
     observe, once, opamp, openapi,
     plugins::*,
     problem::{self, Problem},
+    reports::*,
     runs::*,
     schedules::*,
+    servers::*,
     state::{Api, ApiOptions},
     stores::*,
     syncs::*,
@@ -88,11 +90,20 @@ pub(crate) fn routes() -> Routes {
         .patch("/api/v1/stores/{name}", change_store)
         .delete("/api/v1/stores/{name}", remove_store)
         .post("/api/v1/stores/{name}/adopt", adopt_store)
+        // Distribution servers
+        .post_once("/api/v1/distribution-servers", create_server)
+        .get("/api/v1/distribution-servers", list_servers)
+        .get("/api/v1/distribution-servers/{name}", show_server)
+        .patch("/api/v1/distribution-servers/{name}", change_server)
+        .delete("/api/v1/distribution-servers/{name}", remove_server)
+        .post("/api/v1/distribution-servers/{name}/test", test_server)
         // Collections
         .post_once("/api/v1/collections", create_collection)
         .get("/api/v1/collections", list_collections)
         .get("/api/v1/collections/{name}", show_collection)
+        .patch("/api/v1/collections/{name}", change_collection)
         .delete("/api/v1/collections/{name}", remove_collection)
+        .post_once("/api/v1/collections/{name}/refresh", refresh_collection)
         // Syncs
         .post_once("/api/v1/syncs", create_sync)
         .get("/api/v1/syncs", list_syncs)
@@ -120,6 +131,12 @@ pub(crate) fn routes() -> Routes {
         .delete("/api/v1/schedules/{id}", remove_schedule)
         .post("/api/v1/schedules/{id}/pause", pause_schedule)
         .post("/api/v1/schedules/{id}/resume", resume_schedule)
+        .post_once("/api/v1/schedules/run", run_schedules)
+        .post_once("/api/v1/schedules/{id}/run", run_schedule)
+        .get("/api/v1/schedule-operations/{id}", show_schedule_operation)
+        // Distribution servers
+        .post("/api/v1/distribution-servers/report", report_servers)
+        .post_once("/api/v1/distribution-servers/repair", repair_servers)
         // Events
         .get("/api/v1/events", list_events)
         .get("/api/v1/events/stream", follow_events)
@@ -180,6 +197,7 @@ fn of_devices(routes: Routes) -> Routes {
         .get("/api/v1/sync-operations/{id}/devices", list_synced_devices)
         // Users and tasks
         .post_once("/api/v1/users", create_user)
+        .post_once("/api/v1/users/import", import_users)
         .get("/api/v1/users", list_users)
         .get("/api/v1/users/{id}", show_user)
         .patch("/api/v1/users/{id}", change_user)

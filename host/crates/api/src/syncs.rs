@@ -46,7 +46,7 @@ pub(crate) struct NewSync {
 pub(crate) struct SyncShown;
 
 impl Shown for SyncShown {
-    const FIELDS: &'static [&'static str] = &["name", "created_at", "updated_at", "revision"];
+    const FIELDS: &'static [&'static str] = &["name", "made_by", "created_at", "updated_at", "revision"];
 }
 
 /// Held runs are for administrators to approve: below them nobody can have looser limits instead.

@@ -7,6 +7,7 @@ use crate::{
     Name,
     ids::{DeviceId, NodeId, RunId},
     log::LogLevel,
+    run::Subject,
 };
 
 /// A new line for the history. What is not set has nothing to do with it.
@@ -29,6 +30,9 @@ pub struct NewEvent {
     /// The store or distribution server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<Name>,
+    /// The collections. An event about a sync is about those that the sync reads, without being told so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Name>,
     /// The plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Name>,
@@ -52,6 +56,7 @@ impl NewEvent {
             run: None,
             sync: None,
             store: None,
+            collections: Vec::new(),
             plugin: None,
             device: None,
             data: serde_json::Value::Null,
@@ -73,6 +78,16 @@ impl NewEvent {
         self
     }
 
+    /// About a run, whatever it is of.
+    #[must_use]
+    pub fn of_run(mut self, run: RunId, subject: &Subject) -> Self {
+        self.run = Some(run);
+        match subject {
+            Subject::Sync(name) => self.sync(name),
+            Subject::Collection(name) => self.collection(name),
+        }
+    }
+
     /// About a sync.
     #[must_use]
     pub fn sync(mut self, sync: &Name) -> Self {
@@ -84,6 +99,13 @@ impl NewEvent {
     #[must_use]
     pub fn store(mut self, store: &Name) -> Self {
         self.store = Some(store.clone());
+        self
+    }
+
+    /// About a collection, and those that were named before.
+    #[must_use]
+    pub fn collection(mut self, collection: &Name) -> Self {
+        self.collections.push(collection.clone());
         self
     }
 

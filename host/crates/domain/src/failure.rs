@@ -113,6 +113,18 @@ impl Failure {
         Self::new(FailureKind::Other, Fault::Host, code, message)
     }
 
+    /// What operators sort it under.
+    pub fn cause(&self) -> Cause {
+        match (self.kind, self.code.as_str()) {
+            (_, "no-space") => Cause::NoSpace,
+            (_, "refused" | "credentials") => Cause::Refused,
+            (FailureKind::Unavailable, _) => Cause::Unreachable,
+            (FailureKind::Denied, _) => Cause::Denied,
+            (FailureKind::Changed, _) => Cause::Changed,
+            _ => Cause::Other,
+        }
+    }
+
     /// Whether the host tries the run again by itself, and how it waits.
     pub fn retry(&self) -> Retry {
         match (self.kind, self.retry_after_ms) {
@@ -121,6 +133,31 @@ impl Failure {
             (FailureKind::Changed, None) => Retry::Now,
             _ => Retry::Never,
         }
+    }
+}
+
+/// Why a server could not be brought up to date, as its operators sort it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// It does not answer, is not mounted or broke off.
+    Unreachable,
+    /// It answers, and does not take our credentials.
+    Refused,
+    /// It is full.
+    NoSpace,
+    /// The account has not the right to read or write there.
+    Denied,
+    /// Something changed while the run read or wrote it.
+    Changed,
+    /// None of these.
+    Other,
+}
+
+impl Cause {
+    /// Whether waiting can help: all else is tried again when somebody has mended it, or at the next tick.
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::Unreachable | Self::NoSpace | Self::Changed)
     }
 }
 

@@ -81,6 +81,9 @@ pub struct Size {
     pub declared: u64,
     /// Nothing of what is declared stands there yet: a first fill, whose additions are not limited.
     pub first_fill: bool,
+    /// Stands for which ones would be removed, where a run tells. What was approved is then the removal of just these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removals: Option<String>,
 }
 
 /// A limit that a difference exceeds.
@@ -151,11 +154,36 @@ fn percent_of(part: u64, whole: u64) -> u64 {
 
 /// Whether `now` stays within what was approved: a difference that grew after it was looked at is held again.
 pub fn within_approved(approved: &[Size], now: &[Size]) -> bool {
-    now.iter().all(|size| {
-        let before = approved.iter().find(|one| one.target == size.target);
-        let (deletes, changes) = before.map_or((0, 0), |one| (one.deletes, one.changes));
-        size.deletes <= deletes && size.changes <= changes
-    })
+    now.iter().all(|size| removals_within(approved, size) && changes_within(approved, size))
+}
+
+/// The same as [`check_with`], but for what was approved: removals and changes each, so that what grows by a change alone is
+/// held for its changes alone.
+pub fn check_beyond(
+    approved: &[Size],
+    limits: &GuardLimits,
+    unset_percent: u8,
+    sizes: &[Size],
+) -> Vec<Excess> {
+    let mut found = Vec::new();
+    for size in sizes {
+        let (removals, changes) = (removals_within(approved, size), changes_within(approved, size));
+        let stays =
+            |excess: &Excess| !(if excess.limit.starts_with("max_delete") { removals } else { changes });
+        found.extend(check_one(limits, unset_percent, size).into_iter().filter(stays));
+    }
+    found
+}
+
+/// Whether no more is removed than was approved, and nothing else where it is told what.
+pub fn removals_within(approved: &[Size], now: &Size) -> bool {
+    let Some(before) = approved.iter().find(|one| one.target == now.target) else { return now.deletes == 0 };
+    now.deletes == 0 || (now.deletes <= before.deletes && now.removals == before.removals)
+}
+
+fn changes_within(approved: &[Size], now: &Size) -> bool {
+    let before = approved.iter().find(|one| one.target == now.target);
+    now.changes <= before.map_or(0, |one| one.changes)
 }
 
 #[cfg(test)]
@@ -166,7 +194,7 @@ mod tests {
 
     fn size(deletes: u64, removable: u64, changes: u64, declared: u64) -> Size {
         let target = "a".parse().unwrap();
-        Size { target, deletes, removable, changes, declared, first_fill: false }
+        Size { target, deletes, removable, changes, declared, first_fill: false, removals: None }
     }
 
     fn limits(of: &GuardLimits, size: Size) -> Vec<String> {
@@ -200,6 +228,24 @@ mod tests {
         let set = GuardLimits { max_deletes: Some(0), max_changes: Some(0), ..GuardLimits::default() };
         let first = Size { first_fill: true, ..size(1, 100, 5, 5) };
         assert_eq!(limits(&set, first), ["max_deletes"]);
+    }
+
+    #[test]
+    fn what_was_approved_is_the_removal_of_just_these() {
+        let of = |removals: &str, deletes, changes| Size {
+            removals: Some(removals.to_owned()),
+            ..size(deletes, 100, changes, 100)
+        };
+        let set = GuardLimits { max_deletes: Some(1), max_changes: Some(5), ..GuardLimits::default() };
+        let beyond = |now: Size| -> Vec<String> {
+            let found = check_beyond(&[of("ab", 2, 9)], &set, 100, &[now]);
+            found.into_iter().map(|excess| excess.limit).collect()
+        };
+        assert_eq!(beyond(of("ab", 2, 9)), Vec::<String>::new());
+        assert_eq!(beyond(of("ac", 2, 9)), ["max_deletes"], "others than those that were looked at");
+        assert_eq!(beyond(of("ab", 2, 10)), ["max_changes"]);
+        assert_eq!(beyond(of("", 0, 5)), Vec::<String>::new());
+        assert_eq!(beyond(of("c", 1, 0)), Vec::<String>::new(), "within the limits anything goes");
     }
 
     #[test]

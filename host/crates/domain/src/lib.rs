@@ -4,7 +4,8 @@
 //!
 //! * who and what: [`ids`], [`name`], [`path`], [`access`]
 //! * what went wrong and who has to act: [`failure`]
-//! * what an administrator registers: [`plugin`], [`place`], [`sync`], [`schedule`], [`secret`]
+//! * what an administrator registers: [`plugin`], [`place`], [`server`], [`sync`], [`schedule`],
+//!   [`secret`]
 //! * what a plugin declares: [`declaration`]
 //! * directories and what is read from them: [`directory`]
 //! * what may be connected to: [`address`], [`origin`]
@@ -32,9 +33,11 @@ pub mod path;
 pub mod place;
 pub mod plugin;
 pub mod policy;
+pub mod refresh;
 pub mod run;
 pub mod schedule;
 pub mod secret;
+pub mod server;
 pub mod sync;
 mod word;
 

@@ -7,8 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Failure, Name, RelPath,
+    guard::GuardLimits,
     ids::{NodeId, StoreId},
+    refresh::{CollectionSource, RefreshSchedule},
 };
+
+/// Collections that every server comes with, and what each is for.
+pub const PREDEFINED: [(&str, &str); 3] = [
+    ("patches", "Patches of systems and applications"),
+    ("engines", "Engines and their updates"),
+    ("definitions", "Definitions that engines work by"),
+];
+/// The store that they are in until an administrator says otherwise.
+pub const BUILT_IN_STORE: &str = "built-in-library";
 
 /// Kind of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -58,10 +69,35 @@ pub struct Collection {
     pub prefix: RelPath,
     /// For people.
     pub description: String,
+    /// Where its files come from.
+    #[serde(default)]
+    pub source: CollectionSource,
+    /// When it is refreshed by itself; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<RefreshSchedule>,
+    /// Limits on the difference that a refresh applies unasked.
+    #[serde(default)]
+    pub limits: GuardLimits,
+    /// Whether the server made it and nobody changed it since: one that is registered under its name takes its place.
+    #[serde(default)]
+    pub as_made: bool,
     /// When it was registered.
     pub created_at: Timestamp,
     /// Counts changes; the `ETag` of the API.
     pub revision: i64,
+}
+
+impl Collection {
+    /// Its next tick after `now`; none if it has no schedule, or none that fires any more.
+    pub fn next_tick(&self, now: Timestamp) -> Option<Timestamp> {
+        self.refresh.as_ref()?.when.next(self.created_at, now).ok()?
+    }
+
+    /// Whether one of the two lies in the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.store == other.store
+            && (self.prefix.is_within(&other.prefix) || other.prefix.is_within(&self.prefix))
+    }
 }
 
 /// Whether a store can be used now.

@@ -1,12 +1,16 @@
 //! Runs: the state machine, what a run counts, and what is recorded of it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Failure, Name,
+    Failure, Name, RelPath,
+    failure::Cause,
     guard::{Excess, Size},
     ids::{NodeId, RunId, ScheduleId},
+    sync::Compare,
 };
 
 /// Whether a run changes anything.
@@ -20,6 +24,51 @@ pub enum RunMode {
     Preview,
 }
 
+/// What a run is of: it brings that to what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// A sync fills its targets.
+    Sync(Name),
+    /// A collection is refreshed from its source.
+    Collection(Name),
+}
+
+impl Subject {
+    /// The sync, if it is one.
+    pub const fn sync(&self) -> Option<&Name> {
+        match self {
+            Self::Sync(name) => Some(name),
+            Self::Collection(_) => None,
+        }
+    }
+
+    /// The collection, if it is one.
+    pub const fn collection(&self) -> Option<&Name> {
+        match self {
+            Self::Sync(_) => None,
+            Self::Collection(name) => Some(name),
+        }
+    }
+
+    /// For the beginning of a sentence: `Sync nightly`, `Refresh of patches`.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Sync(name) => format!("Sync {name}"),
+            Self::Collection(name) => format!("Refresh of {name}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sync(name) => write!(f, "sync {name}"),
+            Self::Collection(name) => write!(f, "collection {name}"),
+        }
+    }
+}
+
 /// What began a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -30,6 +79,26 @@ pub enum Trigger {
     Schedule,
     /// The failed operations of an earlier run.
     Retry,
+    /// What a File Status Report finds, or found.
+    Repair,
+    /// Servers that an earlier run could not reach, or whose time had not come.
+    CatchUp,
+}
+
+/// Targets to be repaired; for each the files that a report found there, or nothing for all that is found when the run looks.
+pub type RepairTargets = BTreeMap<Name, Option<BTreeSet<RelPath>>>;
+
+/// What a run that repairs is for: files of one collection that are missing or out of date on some targets. It removes
+/// nothing, and leaves alone what is not of that collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Repair {
+    /// The collection whose files are looked at.
+    pub collection: Name,
+    /// Whether contents are compared by their digests.
+    pub check: Compare,
+    /// The targets; for each the files that a report found there, or `null` for all that is found when the run looks.
+    #[schema(value_type = Object)]
+    pub targets: RepairTargets,
 }
 
 /// Where a run stands. The transitions are in [`RunState::can_become`].
@@ -261,6 +330,34 @@ pub struct TargetResult {
     /// Why it could not be brought up to date as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What that is sorted under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// It is not its time: what is left is done then, by a run of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
+}
+
+/// Why a target is left for later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Waits {
+    /// When it is its time.
+    pub until: Timestamp,
+    /// In a sentence.
+    pub reason: String,
+}
+
+impl TargetResult {
+    /// What was done there, and why not all of it if it was not.
+    pub fn new(target: Name, counts: Counts, failure: Option<Failure>) -> Self {
+        let cause = failure.as_ref().map(Failure::cause);
+        Self { target, counts, failure, cause, waits: None }
+    }
+
+    /// Nothing was done there yet.
+    pub fn waiting(target: Name, waits: Waits) -> Self {
+        Self { waits: Some(waits), ..Self::new(target, Counts::default(), None) }
+    }
 }
 
 /// One run.
@@ -268,8 +365,9 @@ pub struct TargetResult {
 pub struct Run {
     /// Id.
     pub id: RunId,
-    /// The sync.
-    pub sync: Name,
+    /// What it is of: the field `sync`, or `collection` for a refresh.
+    #[serde(flatten)]
+    pub subject: Subject,
     /// Whether it changes anything.
     pub mode: RunMode,
     /// What began it.
@@ -282,12 +380,21 @@ pub struct Run {
     pub nominal_time: Option<Timestamp>,
     /// The run whose failed operations this one tries again.
     pub retry_of: Option<RunId>,
+    /// What it repairs, if that is all it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
     /// Whether the plugin is given no cursor.
     pub anew: bool,
+    /// The targets that it is for; all of the sync if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<Name>>,
     /// Where it stands.
     pub state: RunState,
     /// Why it is queued, held, skipped or cancelled, in a sentence.
     pub reason: Option<String>,
+    /// While it is queued: what it waits for, such as `collection patches is being refreshed by run ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
     /// Attempts begun.
     pub attempt: u32,
     /// The node that has it or had it last.
@@ -352,6 +459,17 @@ pub struct Ending {
     pub excesses: Vec<Excess>,
     /// The plugin's new cursor: `Some(None)` throws the old one away, `None` leaves it.
     pub cursor: Option<Option<Vec<u8>>>,
+    /// What is left of distribution servers for later, and what is not any more.
+    pub backlog: Vec<Left>,
+}
+
+/// Whether something of a target is left for a run of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The target.
+    pub target: Name,
+    /// When and why; nothing is left if absent.
+    pub waits: Option<Waits>,
 }
 
 impl Ending {
@@ -367,6 +485,7 @@ impl Ending {
             sizes: Vec::new(),
             excesses: Vec::new(),
             cursor: None,
+            backlog: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Name,
-    ids::{NodeId, ScheduleId},
+    ids::{NodeId, OperationId, RunId, ScheduleId},
 };
 
 /// When a schedule fires.
@@ -119,6 +119,43 @@ pub struct Schedule {
     pub revision: i64,
 }
 
+/// Schedules that somebody asked to run at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunNow {
+    /// Id.
+    pub id: OperationId,
+    /// Who asked.
+    pub actor: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// What became of each.
+    pub entries: Vec<RunNowEntry>,
+}
+
+/// What became of one schedule that was asked to run at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunNowEntry {
+    /// The schedule.
+    pub schedule: ScheduleId,
+    /// Its sync, if there is such a schedule.
+    pub sync: Option<Name>,
+    /// The run that was queued.
+    pub run: Option<RunId>,
+    /// Why none was.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why something was not begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Refusal {
+    /// HTTP status that the same call for this one alone has.
+    pub status: u16,
+    /// Stable word.
+    pub code: String,
+    /// What stands in the way, what to do.
+    pub detail: String,
+}
+
 /// Why a schedule makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSchedule {
@@ -174,6 +211,19 @@ impl When {
 
 impl ScheduleSpec {
     const DAY: u32 = 86_400;
+
+    /// With what holds where nothing else is said.
+    pub const fn new(sync: Name, when: When) -> Self {
+        Self {
+            sync,
+            when,
+            jitter_seconds: 0,
+            overlap: Overlap::Skip,
+            catch_up_seconds: hour(),
+            paused: None,
+            description: String::new(),
+        }
+    }
 
     /// Checks all that can be checked without looking anything up.
     pub fn check(&self, now: Timestamp) -> Result<(), BadSchedule> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Name, directory::ImportSpec, guard::GuardLimits};
+use crate::{Name, directory::ImportSpec, guard::GuardLimits, ids::ScheduleId};
 
 /// How thoroughly the host looks again at what it changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -20,11 +20,47 @@ pub enum Verify {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compare {
-    /// Equal size and modification time is equal content.
+    /// Equal size and modification time is equal content. Of equal size with another time, the digest tells.
     #[default]
     Quick,
     /// Contents by digest, whatever the times say.
     Full,
+}
+
+/// How many servers are filled at once. Holds for the servers of each site by itself; those of no site are one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pace {
+    /// Servers at once; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub servers_at_once: Option<u32>,
+    /// Files at once, over these servers; as many as the machine does if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 64)]
+    pub files_at_once: Option<u32>,
+    /// Seconds from the start of one server to that of the next; they start together if 0.
+    #[schema(maximum = 3600)]
+    pub stagger_seconds: u32,
+}
+
+impl Pace {
+    /// What makes no sense of it.
+    pub fn check(&self) -> Result<(), String> {
+        match *self {
+            Self { servers_at_once: Some(0 | 1_001..), .. } => {
+                Err("servers_at_once: use 1 to 1000".to_owned())
+            }
+            Self { files_at_once: Some(0 | 65..), .. } => Err("files_at_once: use 1 to 64".to_owned()),
+            Self { stagger_seconds: 3_601.., .. } => Err("stagger_seconds: use at most 3600".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the servers of a site are filled together, all at once.
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What an operator can set of a sync.
@@ -63,6 +99,12 @@ pub struct SyncSpec {
     #[serde(default = "three")]
     #[schema(minimum = 1, maximum = 20)]
     pub max_attempts: u32,
+    /// Whether its collections that have a source are refreshed before each run that changes something.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refresh_before: bool,
+    /// How many servers are filled at once.
+    #[serde(default, skip_serializing_if = "Pace::is_free")]
+    pub pace: Pace,
     /// World `directory-sync`: what becomes of what is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<ImportSpec>,
@@ -73,6 +115,11 @@ pub struct SyncSpec {
 
 fn empty_object() -> serde_json::Value {
     serde_json::json!({})
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 const fn yes() -> bool {
@@ -91,10 +138,24 @@ pub struct Sync {
     /// What an operator set.
     #[serde(flatten)]
     pub spec: SyncSpec,
+    /// The schedule that it was made for, and goes with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<MadeBy>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
     /// Counts changes; the `ETag` of the API.
     pub revision: i64,
+}
+
+/// What a sync was made of, where an operator picked components and servers in place of a plugin and its settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MadeBy {
+    /// The schedule.
+    pub schedule: ScheduleId,
+    /// Collections that the servers get.
+    pub components: Vec<Name>,
+    /// Distribution servers.
+    pub servers: Vec<Name>,
 }

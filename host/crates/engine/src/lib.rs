@@ -3,11 +3,13 @@
 //! Where to look:
 //!
 //! * [`Engine`]: start, stop, and what all use cases share
-//! * [`plugins`], [`places`], [`syncs`], [`schedules`], [`access`]: what administrators and operators register
+//! * [`plugins`], [`places`], [`servers`], [`syncs`], [`schedules`], [`access`]: what administrators and operators register
 //! * [`devices`]: devices, their policies, and what they and the server say to each other
 //! * [`directory`]: directories, and what is imported from them
+//! * [`refresh`]: collections that are filled from their sources, and those that a server comes with
 //! * [`runs`]: starting, previewing, approving, cancelling, retrying
 //! * [`worker`]: how a node takes runs and keeps its leases
+//! * [`report`]: the File Status Report, and repairing what it finds
 //! * [`pipeline`]: declare, diff, guard, apply, verify, record
 //! * [`admin`]: work on a data folder from outside its server: token, backup, restore, upgrade, key
 //! * [`try_out`]: the same pipeline on folders, without a server, for authors of plugins
@@ -24,16 +26,24 @@ mod node;
 pub mod pipeline;
 pub mod places;
 pub mod plugins;
+pub mod refresh;
+pub mod report;
 pub mod runs;
 pub mod schedules;
+pub mod servers;
 mod settings;
 pub mod syncs;
 pub mod try_out;
 pub mod worker;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
-use syncline_domain::{clock::Clock, event::NewEvent, ids::NodeId};
+use parking_lot::Mutex;
+use syncline_domain::{
+    clock::Clock,
+    event::NewEvent,
+    ids::{NodeId, StoreId},
+};
 use syncline_sandbox::{Sandbox, SandboxConfig};
 use syncline_store::Db;
 use tokio::sync::Notify;
@@ -50,6 +60,8 @@ pub struct EngineConfig {
     pub data: PathBuf,
     /// URL of the database; the embedded one in `data` if absent.
     pub database: Option<String>,
+    /// Folder of the library that a server comes with; none is made if absent.
+    pub library: Option<PathBuf>,
     /// What people call this node.
     pub node_name: String,
     /// Runs under way at a time.
@@ -62,8 +74,12 @@ pub struct EngineConfig {
     pub allocation: Allocation,
     /// Calls into plugins at a time.
     pub concurrent_calls: u32,
-    /// How long events are kept.
+    /// How long events are kept. Those of runs that have not ended are kept in any case.
     pub keep_events: Duration,
+    /// How many events are kept at most.
+    pub keep_events_count: u64,
+    /// How long after a run that could not reach a distribution server it is tried again first; later each time after that.
+    pub catch_up: Duration,
     /// How devices are managed.
     pub devices: devices::DeviceConfig,
 }
@@ -74,6 +90,7 @@ impl EngineConfig {
         Self {
             data: data.into(),
             database: None,
+            library: None,
             node_name: "syncline".to_owned(),
             concurrent_runs: 4,
             lease: Duration::from_secs(15),
@@ -81,6 +98,8 @@ impl EngineConfig {
             allocation: Allocation::Pooling,
             concurrent_calls: 64,
             keep_events: Duration::from_secs(30 * 24 * 3_600),
+            keep_events_count: 10_000_000,
+            catch_up: Duration::from_secs(30),
             devices: devices::DeviceConfig::default(),
         }
     }
@@ -104,6 +123,8 @@ struct Inner {
     stopping: CancellationToken,
     tasks: TaskTracker,
     worker: worker::Worker,
+    /// Stores that a look at has not come back from.
+    unanswered: Mutex<HashSet<StoreId>>,
     devices: devices::Shared,
     first_token: bool,
 }
@@ -130,6 +151,7 @@ impl Engine {
         let inner = Inner {
             node: folder.node,
             worker: worker::Worker::default(),
+            unanswered: Mutex::default(),
             wake: Notify::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -144,13 +166,15 @@ impl Engine {
             // All changes are this node's own.
             inner.devices.quiet.open();
         }
-        Ok(Self { inner: Arc::new(inner) })
+        let engine = Self { inner: Arc::new(inner) };
+        engine.make_library().await?;
+        Ok(engine)
     }
 
     /// Takes up what this node left when it died, then works and fires schedules until [`Engine::stop`].
     pub async fn run(&self) -> Result<()> {
         for run in self.db().release_leases_of_node(self.node()).await? {
-            tracing::info!(run = %run.id, sync = %run.sync, state = %run.state, "Took up a run that this node left");
+            tracing::info!(run = %run.id, of = %run.subject, state = %run.state, "Took up a run that this node left");
         }
         let scheduler = self.clone();
         self.inner.tasks.spawn(async move { scheduler.fire_schedules_until_stopped().await });

@@ -1,18 +1,31 @@
 //! Stores and collections.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use syncline_domain::{
     Failure, Name, RelPath,
     event::NewEvent,
+    guard::GuardLimits,
     ids::StoreId,
     log::LogLevel,
     place::{Collection, StoreKind, StoreRecord, StoreStatus},
+    refresh::{CollectionSource, RefreshSchedule},
 };
 use syncline_files::{FolderOptions, FolderStore};
 
 use crate::{Engine, Error, Result};
+
+/// How long a store may take to be looked at.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
 /// What is needed to register a store.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
@@ -67,12 +80,27 @@ pub struct NewCollection {
     /// For people.
     #[serde(default)]
     pub description: String,
+    /// Where its files come from; it is filled by hand if absent.
+    #[serde(default)]
+    pub source: CollectionSource,
+    /// When it is refreshed by itself; never if absent.
+    #[serde(default)]
+    pub refresh: Option<RefreshSchedule>,
+    /// Limits on the difference that a refresh applies unasked.
+    #[serde(default)]
+    pub limits: GuardLimits,
 }
 
 impl Engine {
     /// Registers a folder and leaves the mark in it by which it is known again. A mark of an earlier registration that
     /// nobody here uses any more is taken over.
     pub async fn create_store(&self, new: NewStore, actor: &str) -> Result<StoreRecord> {
+        let (record, event) = self.new_store(new, actor).await?;
+        Ok(self.db().add_store(&record, event).await?)
+    }
+
+    /// A store that is to be registered: its folder carries the mark already.
+    pub(crate) async fn new_store(&self, new: NewStore, actor: &str) -> Result<(StoreRecord, NewEvent)> {
         check_labels(&new.labels)?;
         if new.bytes_per_second == Some(0) {
             return Err(Error::invalid(
@@ -112,8 +140,7 @@ impl Engine {
         };
         let message = format!("Store {} was registered at {}", record.name, record.path);
         let event = NewEvent::new("store.registered", actor, message).store(&record.name);
-        self.db().add_store(&record, event).await?;
-        Ok(record)
+        Ok((record, event))
     }
 
     /// Changes a store. `revision` is the one that the caller read.
@@ -182,6 +209,43 @@ impl Engine {
         Ok(Arc::new(blocking(open).await?))
     }
 
+    /// The same, within [`LONGEST_LOOK`]: a share whose server is gone can keep whoever looks at it for ever. While such a look
+    /// has not come back, nobody else waits for that store.
+    pub(crate) async fn open_in_time(&self, record: &StoreRecord) -> Result<Arc<FolderStore>> {
+        let (id, name) = (record.id, record.name.clone());
+        let silent = move || {
+            let message = format!(
+                "store {name} does not answer: it was looked at for {} s and more; look at its mount and the server behind it",
+                LONGEST_LOOK.as_secs()
+            );
+            Error::Failed(Failure::unavailable("no-answer", message))
+        };
+        if self.inner.unanswered.lock().contains(&id) {
+            return Err(silent());
+        }
+        let answered = Arc::new(AtomicBool::new(false));
+        let look = {
+            let (engine, record, answered) = (self.clone(), record.clone(), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let opened = engine.open_store(&record).await;
+                let mut unanswered = engine.inner.unanswered.lock();
+                answered.store(true, Ordering::Relaxed);
+                unanswered.remove(&record.id);
+                opened
+            })
+        };
+        match tokio::time::timeout(LONGEST_LOOK, look).await {
+            Ok(opened) => opened.map_err(Error::internal)?,
+            Err(_) => {
+                let mut unanswered = self.inner.unanswered.lock();
+                if !answered.load(Ordering::Relaxed) {
+                    unanswered.insert(id);
+                }
+                Err(silent())
+            }
+        }
+    }
+
     fn must_see(&self, record: &StoreRecord) -> Result<()> {
         if record.shared || record.node == self.node() {
             return Ok(());
@@ -193,19 +257,22 @@ impl Engine {
         Err(Error::conflict("store-node", message))
     }
 
-    /// Registers a part of a store as a collection. The folder need not be there yet.
+    /// Registers a part of a store as a collection. The folder need not be there yet. One that the server came with, and that
+    /// nobody changed or uses, gives way.
     pub async fn create_collection(&self, new: NewCollection, actor: &str) -> Result<Collection> {
-        self.db().store(&new.store).await.map_err(|_| {
-            Error::invalid("store", format!("there is no store {:?}: register it first", new.store))
-        })?;
         let collection = Collection {
             name: new.name,
             store: new.store,
             prefix: new.prefix,
             description: new.description,
+            source: new.source,
+            refresh: new.refresh,
+            limits: new.limits,
+            as_made: false,
             created_at: self.clock().now(),
             revision: 1,
         };
+        self.check_collection(&collection).await?;
         let message = format!("Collection {} was made in store {}", collection.name, collection.store);
         let event = NewEvent::new("collection.created", actor, message).store(&collection.store);
         self.db().add_collection(&collection, event).await?;

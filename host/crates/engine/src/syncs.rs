@@ -6,6 +6,7 @@ use syncline_domain::{
     ids::NodeId,
     place::{Collection, StoreRecord},
     plugin::{DEVICE_POLICY, DIRECTORY_SYNC, FILE_SYNC, PluginVersion},
+    server::Origin,
     sync::{Sync, SyncSpec},
 };
 
@@ -54,11 +55,15 @@ impl Engine {
         let spec = self.checked(spec).await?;
         self.is_alone_for_its_plugin(&name, &spec).await?;
         let now = self.clock().now();
-        let sync = Sync { name, spec, created_at: now, updated_at: now, revision: 1 };
+        let sync = Sync { name, spec, made_by: None, created_at: now, updated_at: now, revision: 1 };
         let event = NewEvent::new("sync.created", actor, format!("Sync {} was made", sync.name))
             .sync(&sync.name)
             .plugin(&sync.spec.plugin);
-        self.db().add_sync(&sync, event).await?;
+        if sync.spec.directory.is_some() {
+            self.add_with_import_schedule(&sync, event, actor).await?;
+        } else {
+            self.db().add_sync(&sync, event).await?;
+        }
         Ok(sync)
     }
 
@@ -70,9 +75,10 @@ impl Engine {
         revision: Option<i64>,
         actor: &str,
     ) -> Result<Sync> {
+        let mut sync = self.db().sync(name).await?;
+        refuse_parts(&sync, &spec)?;
         let spec = self.checked(spec).await?;
         self.is_alone_for_its_plugin(name, &spec).await?;
-        let mut sync = self.db().sync(name).await?;
         sync.revision = revision.unwrap_or(sync.revision);
         sync.spec = spec;
         sync.updated_at = self.clock().now();
@@ -146,13 +152,15 @@ impl Engine {
         self.policy_sync(plugin).await
     }
 
-    async fn checked(&self, mut spec: SyncSpec) -> Result<SyncSpec> {
+    /// What an operator set of a sync, in order and with all that it names looked up.
+    pub(crate) async fn checked(&self, mut spec: SyncSpec) -> Result<SyncSpec> {
         sort_and_check_names("source", &mut spec.sources)?;
         sort_and_check_names("target", &mut spec.targets)?;
         if !(1..=20).contains(&spec.max_attempts) {
             let message = format!("max_attempts of {}: use 1 to 20", spec.max_attempts);
             return Err(Error::invalid("sync-attempts", message));
         }
+        spec.pace.check().map_err(|message| Error::invalid("sync-pace", message))?;
         let percents = [spec.limits.max_delete_percent, spec.limits.max_change_percent];
         if let Some(percent) = percents.into_iter().flatten().find(|percent| *percent > 100) {
             return Err(Error::invalid("sync-limits", format!("a limit of {percent} percent: use 0 to 100")));
@@ -267,6 +275,13 @@ impl Engine {
             };
             targets.push(store(name).ok_or_else(missing)?);
         }
+        let origins = Origin::all(&collections);
+        for target in &targets {
+            if let Some(why) = Origin::forbids_download(&origins, &target.name) {
+                let message = format!("nothing is synchronised to store {}: {why}", target.name);
+                return Err(Error::conflict("download-source", message));
+            }
+        }
         for source in &sources {
             if let Some(target) = targets.iter().find(|target| target.name == source.store.name) {
                 let message = format!(
@@ -279,6 +294,25 @@ impl Engine {
         check_nesting(&sources, &targets)?;
         Ok(Bindings { sources, targets })
     }
+}
+
+/// What a sync was made of by a schedule is changed there: it would say one thing and do another.
+fn refuse_parts(sync: &Sync, wanted: &SyncSpec) -> Result<()> {
+    let Some(made) = &sync.made_by else { return Ok(()) };
+    let parts = |spec: &SyncSpec| {
+        let mut names = (spec.sources.clone(), spec.targets.clone());
+        names.0.sort();
+        names.1.sort();
+        (spec.plugin.clone(), spec.settings.clone(), names)
+    };
+    if parts(&sync.spec) == parts(wanted) {
+        return Ok(());
+    }
+    let message = format!(
+        "plugin, settings, sources and targets of sync {} come from schedule {}: change its components or servers there",
+        sync.name, made.schedule
+    );
+    Err(Error::conflict("sync-made", message))
 }
 
 /// Whether a sync has what the plugin of a sync that decides for devices has: nothing to read, and nothing to fill.

@@ -22,7 +22,7 @@ use syncline_domain::{
     operation::Operation,
     plugin::{Manifest, SandboxLimits},
     run::{Counts, TargetResult},
-    sync::{Compare, Verify},
+    sync::{Compare, Pace, Verify},
 };
 use syncline_files::{FolderStore, Source, Target, digests::NoDigests};
 use syncline_sandbox::{Allocation, Plugin, Sandbox, SandboxConfig};
@@ -30,7 +30,7 @@ use syncline_sandbox::{Allocation, Plugin, Sandbox, SandboxConfig};
 use crate::{
     Result,
     pipeline::{
-        files::{FileJob, JobSource, JobTarget, sum},
+        files::{Apart, FileJob, JobSource, JobTarget, Reach, sum},
         journal::Journal,
     },
     settings,
@@ -92,6 +92,8 @@ pub async fn try_out(what: TryOut, clock: Arc<dyn Clock>) -> Result<TryReport> {
         compare: Compare::Quick,
         verify: Verify::Full,
         fsync: false,
+        pace: Pace::default(),
+        clock: Arc::clone(&clock),
         digests: Arc::new(NoDigests),
         journal: Arc::clone(&journal),
         control,
@@ -171,8 +173,11 @@ fn targets(folders: &[(Name, PathBuf)]) -> Vec<JobTarget> {
     let open = |(name, path): &(Name, PathBuf)| JobTarget {
         name: name.clone(),
         labels: BTreeMap::from([("store".to_owned(), name.to_string())]),
-        target: FolderStore::open_unmarked(name.clone(), path)
-            .map(|store| Target { name: name.clone(), store: Arc::new(store) }),
+        reach: match FolderStore::open_unmarked(name.clone(), path) {
+            Ok(store) => Reach::Open(Target { name: name.clone(), store: Arc::new(store) }),
+            Err(failure) => Reach::Gone(failure),
+        },
+        apart: Apart::default(),
     };
     folders.iter().map(open).collect()
 }

@@ -16,7 +16,12 @@ use std::{
 
 use futures::FutureExt;
 use parking_lot::Mutex;
-use syncline_domain::{Failure, ids::RunId};
+use syncline_domain::{
+    Failure,
+    ids::RunId,
+    run::{RunMode, Subject, Waits},
+    sync::Sync,
+};
 use syncline_sandbox::{StopSignal, Stopper};
 use syncline_store::Claim;
 use tokio::sync::Semaphore;
@@ -189,7 +194,7 @@ impl Engine {
     /// Takes a claimed run down its road, and writes how it ended.
     pub(crate) async fn attempt(&self, claim: Claim, asked: Instant) {
         let run = claim.run.id;
-        match self.requeued_with_other_locks(&claim).await {
+        match self.put_back(&claim).await {
             Ok(false) => {}
             Ok(true) => return,
             Err(error) => {
@@ -219,15 +224,39 @@ impl Engine {
     }
 
     /// A run waits with the locks that its sync needed when it was queued. If the sync was changed since, it goes back and
-    /// waits for those that it needs now.
-    async fn requeued_with_other_locks(&self, claim: &Claim) -> Result<bool> {
-        let sync = self.db().sync(&claim.run.sync).await?;
-        let needed = self.new_run(&sync, claim.run.mode, &claim.run.actor).await?;
-        if needed.locks == claim.locks && needed.bound_to == claim.run.bound_to {
+    /// waits for those that it needs now; and if no server that it is for can be reached yet, for the first whose window opens.
+    async fn put_back(&self, claim: &Claim) -> Result<bool> {
+        let run = &claim.run;
+        let (needed, waits) = match &run.subject {
+            Subject::Sync(name) => {
+                let sync = self.db().sync(name).await?;
+                let only = run.only.clone();
+                let needed = self.new_run_of(&sync, run.mode, only, &run.actor, run.repair.as_ref()).await?;
+                (needed, self.waits_for_windows(claim, &sync).await?)
+            }
+            Subject::Collection(name) => {
+                (self.new_refresh(&self.db().collection(name).await?, &run.actor).await?, None)
+            }
+        };
+        if waits.is_none() && needed.locks == claim.locks && needed.bound_to == claim.run.bound_to {
             return Ok(false);
         }
-        self.db().requeue_with_locks(claim, &needed.locks, needed.bound_to).await?;
+        self.db().requeue(claim, &needed.locks, needed.bound_to, waits.as_ref()).await?;
         Ok(true)
+    }
+
+    /// Why the run of a claim does not begin now.
+    async fn waits_for_windows(&self, claim: &Claim, sync: &Sync) -> Result<Option<Waits>> {
+        if claim.run.mode != RunMode::Apply || sync.spec.targets.is_empty() {
+            return Ok(None);
+        }
+        let mut closed = self.closed_windows(self.clock().now()).await?;
+        if closed.is_empty() {
+            return Ok(None);
+        }
+        let targets = claim.run.only.as_ref().unwrap_or(&sync.spec.targets);
+        let waits: Option<Vec<Waits>> = targets.iter().map(|target| closed.remove(target)).collect();
+        Ok(waits.and_then(|waits| waits.into_iter().min_by_key(|one| one.until)))
     }
 
     /// Renews the lease three times in its length, and watches for a cancellation asked for on another node.

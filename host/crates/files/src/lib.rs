@@ -14,7 +14,8 @@
 //! All calls block, on plain threads. Failures name store and path, and say what to do.
 //!
 //! Where to look: `store` (what a store can do), `folder` (the one kind there is), `intent`, `diff`, `apply` (one module
-//! each for the steps above), `inventory` (files that the host writes), `read` (for plugins), `digests`, `globs`, `pool`
+//! each for the steps above), `intake` (files that a list names, from elsewhere), `inventory` (files that the host writes), `read`
+//! (for plugins), `digests`, `globs`, `access` (rights), `pool`
 //! (threads), `rate` (bytes a second), `errors` (system calls that fail).
 //!
 //! # What holds everywhere
@@ -37,6 +38,7 @@
 //! 4. Run the tests in `tests/it` on it: they know stores through these traits alone, but for the damage they do.
 //! 5. Add the kind to `syncline_domain::place::StoreKind`, and open it where the engine opens stores.
 
+mod access;
 mod apply;
 mod context;
 mod diff;
@@ -44,6 +46,7 @@ pub mod digests;
 mod errors;
 mod folder;
 mod globs;
+pub mod intake;
 mod intent;
 mod inventory;
 mod pool;
@@ -51,6 +54,7 @@ mod rate;
 mod read;
 mod store;
 
+pub use access::{Right, Tried, account, probe};
 pub use apply::{ApplyOptions, apply};
 pub use context::{Context, LEASE_LOST, Observer, Unobserved};
 pub use diff::{DiffOptions, TargetDiff, diff};

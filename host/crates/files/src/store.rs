@@ -180,8 +180,15 @@ pub trait Store: Send + Sync {
     fn free_bytes(&self) -> Result<Option<u64>, Failure>;
 
     /// Makes ready for writing: removes temporary files of earlier attempts, all but the resumable ones named in `keep`,
-    /// whose bytes it counts.
+    /// whose bytes it counts, and those of refreshes, which [`Store::sweep`] removes.
     fn prepare(&self, keep: &HashSet<String>) -> Result<u64, Failure>;
+
+    /// Removes temporary files of refreshes whose names begin with `prefix`, all but those named in `keep`, whose bytes it counts.
+    /// See [`crate::intake`].
+    fn sweep(&self, _prefix: &str, _keep: &HashSet<String>) -> Result<u64, Failure> {
+        // A kind of store that keeps nothing between two attempts.
+        Ok(0)
+    }
 
     /// Waits until `bytes` more may be written within the store's limit on bytes a second, and asks `keep_going` meanwhile.
     fn admit(&self, bytes: u64, keep_going: &dyn Fn() -> Result<(), Failure>) -> Result<(), Failure>;

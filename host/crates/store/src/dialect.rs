@@ -211,6 +211,7 @@ args! {
     syncline_domain::ids::SubscriptionId => Text, |value| value.to_string();
     syncline_domain::ids::ActivationCodeId => Text, |value| value.to_string();
     syncline_domain::ids::TaskId => Text, |value| value.to_string();
+    syncline_domain::ids::OperationId => Text, |value| value.to_string();
     syncline_domain::ids::SyncOperationId => Text, |value| value.to_string();
     syncline_domain::ids::MessageId => Text, |value| value.to_string();
     syncline_domain::ids::DirectoryEntryId => Text, |value| value.to_string();

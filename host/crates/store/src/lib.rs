@@ -3,8 +3,8 @@
 //! All of it is behind [`Db`], whose methods are named for what they mean; SQL stands nowhere else. Where to look:
 //!
 //! * opening, migrating, transactions: `db.rs`; what went wrong: [`Error`]; long lists: [`Page`] and [`Listed`]
-//! * what an administrator registers: `plugins.rs`, `places.rs` (stores and collections), `syncs.rs`, `schedules/`,
-//!   `secrets.rs` with [`SecretKey`], `tokens.rs`
+//! * what an administrator registers: `plugins.rs`, `places.rs` (stores and collections), `servers.rs`, `syncs.rs`,
+//!   `schedules/`, `secrets.rs` with [`SecretKey`], `tokens.rs`
 //! * runs: `runs/mod.rs` (queue, look up), `runs/claim.rs` (claim, heartbeat, locks), `runs/attempt.rs` (begin, progress,
 //!   end), `runs/lease.rs` (leases that are over), `runs/decide.rs` (approve, reject, cancel), `runs/history.rs`
 //!   (operations, log, attempts)
@@ -50,11 +50,13 @@ mod page;
 mod places;
 mod plugins;
 mod readers;
+mod refresh;
 mod requests;
 mod row;
 mod runs;
 mod schedules;
 mod secrets;
+mod servers;
 mod syncs;
 pub mod together;
 mod tokens;
@@ -91,6 +93,7 @@ pub use key::SecretKey;
 pub use nodes::NodeRecord;
 pub use offline::{known_schema, snapshot, stored_schema};
 pub use page::{Listed, Page};
+pub use refresh::Refresh;
 pub use requests::{REMEMBERED_FOR, Remembered};
 pub use runs::{
     Lock, NewRun, RunFilter,
@@ -99,3 +102,4 @@ pub use runs::{
     lease::MAX_LOSSES,
 };
 pub use schedules::fire::Fired;
+pub use servers::{Backlog, ServerRemoval};

@@ -3,18 +3,20 @@
 //! Syncs name them without a reference that the database knows, since a source can be either: whatever comes or goes here
 //! takes the turn [`Turn::Setup`], in which the names are looked at.
 
+use jiff::Timestamp;
 use syncline_domain::{
     Name,
     event::NewEvent,
     place::{Collection, StoreRecord},
+    refresh::CollectionSource,
 };
 
 use crate::{
-    db::Db,
+    db::{Db, Tx},
     dialect::{Query, Session, Turn, sql},
     error::{Error, OrNotFound, Result},
     row::Row,
-    syncs,
+    servers, syncs,
 };
 
 macro_rules! store_columns {
@@ -25,9 +27,10 @@ macro_rules! store_columns {
 
 macro_rules! collection_columns {
     () => {
-        "name, store, prefix, description, created_at, revision"
+        "name, store, prefix, description, source, refresh, limits, as_made, created_at, revision"
     };
 }
+pub(crate) use collection_columns;
 
 impl Db {
     /// Registers a store. Its revision is 1, whatever `store` says. [`Error::Conflict`] if the folder with this mark is
@@ -35,11 +38,7 @@ impl Db {
     pub async fn add_store(&self, store: &StoreRecord, event: NewEvent) -> Result<StoreRecord> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        if find_store(&mut tx, &store.name).await?.is_some() {
-            return Err(Error::Exists { what: "store", name: store.name.to_string() });
-        }
-        refuse_same_mark(&mut tx, store).await?;
-        insert_store(store).execute(&mut tx).await?;
+        put_store(&mut tx, store).await?;
         let added = find_store(&mut tx, &store.name).await?.or_not_found("store", &store.name)?;
         tx.event(event);
         tx.commit().await?;
@@ -94,32 +93,24 @@ impl Db {
     pub async fn remove_store(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        let mut by = collections_in(&mut tx, name).await?;
-        let collection = find_collection(&mut tx, name).await?;
-        by.extend(
-            syncs::using(&mut tx, |spec| {
-                let reads = spec.directory.is_none() && spec.sources.contains(name);
-                spec.targets.contains(name) || (collection.is_none() && reads)
-            })
-            .await?,
-        );
-        if !by.is_empty() {
-            return Err(Error::InUse { what: "store", name: name.to_string(), by });
-        }
-        if sql("DELETE FROM stores WHERE name = $1").bind(name).execute(&mut tx).await? == 0 {
-            return Err(Error::not_found("store", name));
-        }
+        remove(&mut tx, name).await?;
         tx.event(event);
         tx.commit().await?;
         Ok(())
     }
 
-    /// Registers a collection in a store that is there. Its revision is 1, whatever `collection` says.
+    /// Registers a collection in a store that is there, with its next tick. Its revision is 1, whatever `collection` says. One of
+    /// that name that is as the server made it, and that nobody uses, goes.
     pub async fn add_collection(&self, collection: &Collection, event: NewEvent) -> Result<Collection> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        find_store(&mut tx, &collection.store).await?.or_not_found("store", &collection.store)?;
-        let inserted = insert_collection(collection).execute(&mut tx).await;
+        stores_must_exist(&mut tx, collection).await?;
+        if find_collection(&mut tx, &collection.name).await?.is_some_and(|present| present.as_made)
+            && users_of_collection(&mut tx, &collection.name).await?.is_empty()
+        {
+            sql("DELETE FROM collections WHERE name = $1").bind(&collection.name).execute(&mut tx).await?;
+        }
+        let inserted = insert_collection(collection, self.now()).execute(&mut tx).await;
         inserted.map_err(|error| error.or_exists("collection", &collection.name))?;
         let added = find_collection(&mut tx, &collection.name).await?;
         tx.event(event);
@@ -141,20 +132,26 @@ impl Db {
         find_collection(&mut self.read().await?, name).await?.or_not_found("collection", name)
     }
 
-    /// Changes a collection that was read before: its revision must still be what it was.
+    /// Changes a collection that was read before, with its next tick: its revision must still be what it was.
     pub async fn update_collection(&self, collection: &Collection, event: NewEvent) -> Result<Collection> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        find_store(&mut tx, &collection.store).await?.or_not_found("store", &collection.store)?;
+        stores_must_exist(&mut tx, collection).await?;
         let query = sql("UPDATE collections
-            SET store = $3, prefix = $4, description = $5, revision = revision + 1
+            SET store = $3, prefix = $4, description = $5, source = $6, refresh = $7, limits = $8, as_made = $9,
+                next_tick = $10, revision = revision + 1
             WHERE name = $1 AND revision = $2");
         let query = query
             .bind(&collection.name)
             .bind(collection.revision)
             .bind(&collection.store)
             .bind(collection.prefix.as_bytes())
-            .bind(&collection.description);
+            .bind(&collection.description)
+            .bind_json(&collection.source)
+            .bind_json_opt(collection.refresh.as_ref())
+            .bind_json(&collection.limits)
+            .bind(collection.as_made)
+            .bind(collection.next_tick(self.now()));
         let changed = query.execute(&mut tx).await?;
         let found = find_collection(&mut tx, &collection.name).await?;
         let stored = found.or_not_found("collection", &collection.name)?;
@@ -166,12 +163,11 @@ impl Db {
         Ok(stored)
     }
 
-    /// Forgets a collection; the files stay. [`Error::InUse`] if syncs read it.
+    /// Forgets a collection; the files stay. [`Error::InUse`] if syncs read it, or if it is being refreshed.
     pub async fn remove_collection(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        let by =
-            syncs::using(&mut tx, |spec| spec.directory.is_none() && spec.sources.contains(name)).await?;
+        let by = users_of_collection(&mut tx, name).await?;
         if !by.is_empty() {
             return Err(Error::InUse { what: "collection", name: name.to_string(), by });
         }
@@ -182,6 +178,37 @@ impl Db {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Writes a new store.
+pub(crate) async fn put_store(session: &mut Session, store: &StoreRecord) -> Result<()> {
+    if find_store(session, &store.name).await?.is_some() {
+        return Err(Error::Exists { what: "store", name: store.name.to_string() });
+    }
+    refuse_same_mark(session, store).await?;
+    insert_store(store).execute(session).await?;
+    Ok(())
+}
+
+/// Forgets a store. [`Error::InUse`] if collections, servers or syncs name it.
+pub(crate) async fn remove(tx: &mut Tx, name: &Name) -> Result<()> {
+    let mut by = collections_with(tx, name).await?;
+    by.extend(servers::of_store(tx, name).await?);
+    let collection = find_collection(tx, name).await?;
+    by.extend(
+        syncs::using(tx, |spec| {
+            let reads = spec.directory.is_none() && spec.sources.contains(name);
+            spec.targets.contains(name) || (collection.is_none() && reads)
+        })
+        .await?,
+    );
+    if !by.is_empty() {
+        return Err(Error::InUse { what: "store", name: name.to_string(), by });
+    }
+    if sql("DELETE FROM stores WHERE name = $1").bind(name).execute(tx).await? == 0 {
+        return Err(Error::not_found("store", name));
+    }
+    Ok(())
 }
 
 /// [`Error::NotFound`] unless every source is a collection or a store, and every target a store.
@@ -197,12 +224,20 @@ pub(crate) async fn check_names(session: &mut Session, sources: &[Name], targets
     Ok(())
 }
 
-async fn find_store(session: &mut Session, name: &Name) -> Result<Option<StoreRecord>> {
+/// Those of the names that are collections, in their order.
+pub(crate) async fn collections_among(session: &mut Session, names: &[Name]) -> Result<Vec<Name>> {
+    let rows = sql("SELECT name FROM collections").rows(session).await?;
+    let known = rows.iter().map(|row| row.of("collections", "name").parse("name"));
+    let known = known.collect::<Result<Vec<Name>>>()?;
+    Ok(names.iter().filter(|name| known.contains(name)).cloned().collect())
+}
+
+pub(crate) async fn find_store(session: &mut Session, name: &Name) -> Result<Option<StoreRecord>> {
     let query = sql(concat!("SELECT ", store_columns!(), " FROM stores WHERE name = $1"));
     query.bind(name).row(session).await?.as_ref().map(parse_store).transpose()
 }
 
-async fn find_collection(session: &mut Session, name: &Name) -> Result<Option<Collection>> {
+pub(crate) async fn find_collection(session: &mut Session, name: &Name) -> Result<Option<Collection>> {
     let query = sql(concat!("SELECT ", collection_columns!(), " FROM collections WHERE name = $1"));
     query.bind(name).row(session).await?.as_ref().map(parse_collection).transpose()
 }
@@ -222,18 +257,55 @@ async fn refuse_same_mark(session: &mut Session, store: &StoreRecord) -> Result<
     }
 }
 
-async fn collections_in(session: &mut Session, store: &Name) -> Result<Vec<String>> {
-    let query = sql("SELECT name FROM collections WHERE store = $1");
-    let rows = query.bind(store).rows(session).await?;
-    let mut names = Vec::with_capacity(rows.len());
+/// Collections that are in a store, or refreshed from it, for people.
+async fn collections_with(session: &mut Session, store: &Name) -> Result<Vec<String>> {
+    let query = sql(concat!("SELECT ", collection_columns!(), " FROM collections"));
+    let rows = query.rows(session).await?;
+    let mut names = Vec::new();
     for row in &rows {
-        names.push(format!("collection {}", row.of("collections", "name").get::<String>("name")?));
+        let collection = parse_collection(row)?;
+        if collection.store == *store || source_store(&collection.source) == Some(store) {
+            names.push(format!("collection {}", collection.name));
+        }
     }
     names.sort();
     Ok(names)
 }
 
-fn insert_store(store: &StoreRecord) -> Query {
+const fn source_store(source: &CollectionSource) -> Option<&Name> {
+    match source {
+        CollectionSource::Store(source) => Some(&source.store),
+        CollectionSource::None | CollectionSource::Http(_) => None,
+    }
+}
+
+async fn stores_must_exist(session: &mut Session, collection: &Collection) -> Result<()> {
+    for store in [Some(&collection.store), source_store(&collection.source)].into_iter().flatten() {
+        find_store(session, store).await?.or_not_found("store", store)?;
+    }
+    Ok(())
+}
+
+/// What needs a collection, for people: syncs that read it, and runs that refresh it.
+async fn users_of_collection(session: &mut Session, name: &Name) -> Result<Vec<String>> {
+    let mut by =
+        syncs::using(session, |spec| spec.directory.is_none() && spec.sources.contains(name)).await?;
+    let query = sql("SELECT id FROM runs
+        WHERE collection = $1 AND state IN ('queued', 'claimed', 'running', 'held', 'cancelling') ORDER BY id");
+    for row in &query.bind(name).rows(session).await? {
+        by.push(format!("run {}", row.of("runs", "id").get::<String>("id")?));
+    }
+    Ok(by)
+}
+
+/// [`Error::NotFound`] unless the collection is there, and stays there until this transaction ends.
+pub(crate) async fn collection_must_exist(session: &mut Session, name: &Name) -> Result<()> {
+    let query = sql("SELECT name FROM collections WHERE name = $1 {for update}");
+    query.bind(name).row(session).await?.or_not_found("collection", name)?;
+    Ok(())
+}
+
+pub(crate) fn insert_store(store: &StoreRecord) -> Query {
     sql(concat!(
         "INSERT INTO stores (",
         store_columns!(),
@@ -251,13 +323,22 @@ fn insert_store(store: &StoreRecord) -> Query {
     .bind(store.created_at)
 }
 
-fn insert_collection(collection: &Collection) -> Query {
-    sql(concat!("INSERT INTO collections (", collection_columns!(), ") VALUES ($1, $2, $3, $4, $5, 1)"))
-        .bind(&collection.name)
-        .bind(&collection.store)
-        .bind(collection.prefix.as_bytes())
-        .bind(&collection.description)
-        .bind(collection.created_at)
+pub(crate) fn insert_collection(collection: &Collection, now: Timestamp) -> Query {
+    sql(concat!(
+        "INSERT INTO collections (",
+        collection_columns!(),
+        ", next_tick) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10)"
+    ))
+    .bind(&collection.name)
+    .bind(&collection.store)
+    .bind(collection.prefix.as_bytes())
+    .bind(&collection.description)
+    .bind_json(&collection.source)
+    .bind_json_opt(collection.refresh.as_ref())
+    .bind_json(&collection.limits)
+    .bind(collection.as_made)
+    .bind(collection.created_at)
+    .bind(collection.next_tick(now))
 }
 
 fn parse_store(row: &Row) -> Result<StoreRecord> {
@@ -277,13 +358,17 @@ fn parse_store(row: &Row) -> Result<StoreRecord> {
     })
 }
 
-fn parse_collection(row: &Row) -> Result<Collection> {
+pub(crate) fn parse_collection(row: &Row) -> Result<Collection> {
     let row = row.of("collections", "name");
     Ok(Collection {
         name: row.parse("name")?,
         store: row.parse("store")?,
         prefix: row.path("prefix")?,
         description: row.get("description")?,
+        source: row.json("source")?,
+        refresh: row.json_opt("refresh")?,
+        limits: row.json("limits")?,
+        as_made: row.get("as_made")?,
         created_at: row.time("created_at")?,
         revision: row.get("revision")?,
     })

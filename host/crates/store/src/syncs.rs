@@ -3,11 +3,12 @@
 use syncline_domain::{
     Name,
     event::NewEvent,
+    ids::ScheduleId,
     sync::{Sync, SyncSpec},
 };
 
 use crate::{
-    db::Db,
+    db::{Db, Tx},
     dialect::{Session, Turn, sql},
     directory,
     error::{Error, OrNotFound, Result},
@@ -17,7 +18,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "name, plugin, spec, created_at, updated_at, revision"
+        "name, plugin, spec, made_by, created_at, updated_at, revision"
     };
 }
 
@@ -26,15 +27,7 @@ impl Db {
     pub async fn add_sync(&self, sync: &Sync, event: NewEvent) -> Result<Sync> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        check_names(&mut tx, &sync.spec).await?;
-        let query = sql(concat!("INSERT INTO syncs (", columns!(), ") VALUES ($1, $2, $3, $4, $5, 1)"));
-        let query = query
-            .bind(&sync.name)
-            .bind(&sync.spec.plugin)
-            .bind_json(&sync.spec)
-            .bind(sync.created_at)
-            .bind(sync.updated_at);
-        query.execute(&mut tx).await.map_err(|error| error.or_exists("sync", &sync.name))?;
+        insert(&mut tx, sync).await?;
         let added = find(&mut tx, &sync.name).await?;
         tx.event(event);
         tx.commit().await?;
@@ -55,45 +48,46 @@ impl Db {
     pub async fn update_sync(&self, sync: &Sync, event: NewEvent) -> Result<Sync> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        check_names(&mut tx, &sync.spec).await?;
-        let query = sql("UPDATE syncs SET plugin = $3, spec = $4, updated_at = $5, revision = revision + 1
-            WHERE name = $1 AND revision = $2");
-        let query = query
-            .bind(&sync.name)
-            .bind(sync.revision)
-            .bind(&sync.spec.plugin)
-            .bind_json(&sync.spec)
-            .bind(self.now());
-        let changed = query.execute(&mut tx).await?;
-        let stored = find(&mut tx, &sync.name).await?;
-        if changed == 0 {
-            return Err(Error::Stale { what: "sync", name: sync.name.to_string() });
-        }
+        let stored = put(&mut tx, sync).await?;
         tx.event(event);
         tx.commit().await?;
         Ok(stored)
     }
 
     /// Removes a sync with its cursor and what it read of directories; its runs stay in the history, and users that went by
-    /// its entries are let go. [`Error::InUse`] if it has schedules or a run of it
-    /// has not ended.
+    /// its entries are let go. One that reads directories takes its schedules with it: it came with one. [`Error::InUse`] if
+    /// another has schedules, or a run of it has not ended.
     pub async fn remove_sync(&self, name: &Name, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.take_turn(Turn::Setup).await?;
-        let query = sql("SELECT name FROM syncs WHERE name = $1 {for update}");
-        query.bind(name).row(&mut tx).await?.or_not_found("sync", name)?;
-        let mut by = ids(&mut tx, "schedule", sql("SELECT id FROM schedules WHERE sync = $1"), name).await?;
-        let unfinished = sql("SELECT id FROM runs
-            WHERE sync = $1 AND state IN ('queued', 'claimed', 'running', 'held', 'cancelling')");
-        by.extend(ids(&mut tx, "run", unfinished, name).await?);
-        if !by.is_empty() {
-            return Err(Error::InUse { what: "sync", name: name.to_string(), by });
+        if find(&mut tx, name).await?.spec.directory.is_some() {
+            sql("DELETE FROM schedules WHERE sync = $1").bind(name).execute(&mut tx).await?;
         }
-        directory::links::let_users_go(&mut tx, name, self.now()).await?;
-        sql("DELETE FROM syncs WHERE name = $1").bind(name).execute(&mut tx).await?;
+        remove(&mut tx, name).await?;
         tx.event(event);
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Removes syncs that were made for a schedule that is not there any more, once no run of them is under way. Gives their
+    /// names.
+    pub async fn remove_orphaned_syncs(&self) -> Result<Vec<Name>> {
+        let made = |sync: &Sync| sync.made_by.is_some();
+        if !all(&mut self.read().await?).await?.iter().any(made) {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.begin().await?;
+        tx.take_turn(Turn::Setup).await?;
+        let mut removed = Vec::new();
+        for sync in all(&mut tx).await?.into_iter().filter(made) {
+            if remove_if_idle(&mut tx, &sync).await? {
+                let message = format!("Sync {} went after its schedule", sync.name);
+                tx.event(NewEvent::new("sync.removed", "system", message).sync(&sync.name));
+                removed.push(sync.name);
+            }
+        }
+        tx.commit().await?;
+        Ok(removed)
     }
 
     /// Where the plugin left off, if it said so.
@@ -114,6 +108,80 @@ impl Db {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Writes a new sync. Its plugin, sources and targets must be there.
+pub(crate) async fn insert(tx: &mut Tx, sync: &Sync) -> Result<()> {
+    check_names(tx, &sync.spec).await?;
+    let query = sql(concat!("INSERT INTO syncs (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, 1)"));
+    let query = query
+        .bind(&sync.name)
+        .bind(&sync.spec.plugin)
+        .bind_json(&sync.spec)
+        .bind_json_opt(sync.made_by.as_ref())
+        .bind(sync.created_at)
+        .bind(sync.updated_at);
+    query.execute(tx).await.map_err(|error| error.or_exists("sync", &sync.name))?;
+    Ok(())
+}
+
+/// Changes a sync, whose revision must be what it was.
+pub(crate) async fn put(tx: &mut Tx, sync: &Sync) -> Result<Sync> {
+    check_names(tx, &sync.spec).await?;
+    let query =
+        sql("UPDATE syncs SET plugin = $3, spec = $4, made_by = $5, updated_at = $6, revision = revision + 1
+        WHERE name = $1 AND revision = $2");
+    let query = query
+        .bind(&sync.name)
+        .bind(sync.revision)
+        .bind(&sync.spec.plugin)
+        .bind_json(&sync.spec)
+        .bind_json_opt(sync.made_by.as_ref())
+        .bind(tx.now());
+    let changed = query.execute(tx).await?;
+    let stored = find(tx, &sync.name).await?;
+    if changed == 0 {
+        return Err(Error::Stale { what: "sync", name: sync.name.to_string() });
+    }
+    Ok(stored)
+}
+
+/// Removes a sync. [`Error::InUse`] if it has schedules or a run of it has not ended.
+async fn remove(tx: &mut Tx, name: &Name) -> Result<()> {
+    let query = sql("SELECT name FROM syncs WHERE name = $1 {for update}");
+    query.bind(name).row(tx).await?.or_not_found("sync", name)?;
+    let by = users(tx, name).await?;
+    if !by.is_empty() {
+        return Err(Error::InUse { what: "sync", name: name.to_string(), by });
+    }
+    let now = tx.now();
+    directory::links::let_users_go(tx, name, now).await?;
+    sql("DELETE FROM syncs WHERE name = $1").bind(name).execute(tx).await?;
+    Ok(())
+}
+
+/// Removes a sync that was made for a schedule, if that is gone and no run of it is under way. Gives whether it did.
+pub(crate) async fn remove_if_idle(tx: &mut Tx, sync: &Sync) -> Result<bool> {
+    match remove(tx, &sync.name).await {
+        Ok(()) => Ok(true),
+        Err(Error::InUse { .. } | Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The sync of this name, within a transaction.
+pub(crate) async fn of_schedule(tx: &mut Tx, name: &Name, schedule: ScheduleId) -> Result<Option<Sync>> {
+    let sync = find(tx, name).await?;
+    Ok(Some(sync).filter(|sync| sync.made_by.as_ref().is_some_and(|made| made.schedule == schedule)))
+}
+
+/// Schedules and unfinished runs of a sync, for people.
+async fn users(tx: &mut Tx, name: &Name) -> Result<Vec<String>> {
+    let mut by = ids(tx, "schedule", sql("SELECT id FROM schedules WHERE sync = $1"), name).await?;
+    let unfinished = sql("SELECT id FROM runs
+        WHERE sync = $1 AND state IN ('queued', 'claimed', 'running', 'held', 'cancelling')");
+    by.extend(ids(tx, "run", unfinished, name).await?);
+    Ok(by)
 }
 
 /// Sets or removes the cursor, in the transaction that records what it stands for.
@@ -140,6 +208,18 @@ pub(crate) async fn must_exist(session: &mut Session, name: &Name) -> Result<()>
     let query = sql("SELECT name FROM syncs WHERE name = $1 {for update}");
     query.bind(name).row(session).await?.or_not_found("sync", name)?;
     Ok(())
+}
+
+/// The collections that a sync reads, sorted; none of a sync that is not there.
+pub(crate) async fn collections_of(session: &mut Session, name: &Name) -> Result<Vec<Name>> {
+    let query = sql(concat!("SELECT ", columns!(), " FROM syncs WHERE name = $1"));
+    let Some(sync) = query.bind(name).row(session).await?.as_ref().map(parse).transpose()? else {
+        return Ok(Vec::new());
+    };
+    if sync.spec.directory.is_some() || sync.spec.sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    places::collections_among(session, &sync.spec.sources).await
 }
 
 /// Syncs that fit, for people: `sync NAME`.
@@ -190,6 +270,7 @@ fn parse(row: &Row) -> Result<Sync> {
     Ok(Sync {
         name: row.parse("name")?,
         spec: row.json("spec")?,
+        made_by: row.json_opt("made_by")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
         revision: row.get("revision")?,

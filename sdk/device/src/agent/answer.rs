@@ -247,7 +247,7 @@ impl Agent {
         connection: &mut Connection,
     ) -> Result<Option<End>> {
         self.looking = false;
-        if let Ok(Done { drift: Some(drift), .. }) = &done {
+        for drift in done.iter().flat_map(|done| &done.drift) {
             self.client.found(drift.clone());
             if let Some(message) = self.client.message()
                 && let Some(end) = self.say(connection, message).await

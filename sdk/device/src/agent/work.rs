@@ -21,10 +21,10 @@ pub struct Worker {
     pub commands: Box<dyn Commands>,
 }
 
-/// What was found before and after the work.
+/// What was found in the work and after it.
 pub struct Done {
-    /// Only where someone else had changed a file: what was found before it was put back.
-    pub drift: Option<Found>,
+    /// How all applications stood each time that a file was put back which someone else had changed.
+    pub drift: Vec<Found>,
     /// How all applications stand now.
     pub after: Found,
 }
@@ -42,9 +42,8 @@ impl Worker {
     /// Brings the applications to the stored offer.
     pub async fn start(self: Arc<Self>) -> Result<Done> {
         blocking(move || {
-            let before = self.applier().look()?;
-            self.applier().work()?;
-            Ok(Done { drift: Some(before).filter(Found::drift), after: self.applier().look()? })
+            let drift = self.applier().work()?;
+            Ok(Done { drift, after: self.applier().look()? })
         })
         .await
     }

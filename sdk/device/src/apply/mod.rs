@@ -47,10 +47,12 @@ pub struct Applier<'a> {
 }
 
 impl Applier<'_> {
-    /// Brings every application to the stored offer.
-    pub fn work(&self) -> Result<()> {
+    /// Brings every application to the stored offer. Says how they stood each time that somebody else's change was about to be
+    /// undone: an earlier look may have been too early for it, and a later one is too late.
+    pub fn work(&self) -> Result<Vec<Found>> {
+        let mut drift = Vec::new();
         // Before the first offer there is nothing that the server decided, and nothing to take back.
-        let Some(offer) = Offer::load(self.state)? else { return Ok(()) };
+        let Some(offer) = Offer::load(self.state)? else { return Ok(drift) };
         let records = Record::all(self.state)?;
         let names: BTreeSet<&str> = records
             .iter()
@@ -58,17 +60,23 @@ impl Applier<'_> {
             .chain(offer.documents.keys().map(String::as_str))
             .collect();
         for name in names {
-            self.settle(name, &offer)?;
+            self.settle(name, &offer, &mut drift)?;
         }
-        offer.tidy(self.state)
+        offer.tidy(self.state)?;
+        Ok(drift)
     }
 
     /// Brings one application to the offer.
-    fn settle(&self, name: &str, offer: &Offer) -> Result<()> {
+    fn settle(&self, name: &str, offer: &Offer, drift: &mut Vec<Found>) -> Result<()> {
         let mut record = Record::load(self.state, name)?;
         let application = self.config.applications.get(name);
         if self.resume(&mut record, application, offer)? {
             record = Record::load(self.state, name)?;
+        }
+        let drifted = |held: &Held| application.is_some_and(|application| !in_place(application, held.file));
+        if record.step.is_none() && record.held.as_ref().is_some_and(drifted) {
+            // Another mode or owner alone is put back without a word.
+            drift.extend(Some(self.look()?).filter(Found::drift));
         }
         match (offer.documents.get(name), application) {
             (None, _) => self.withdraw(&mut record, application, offer),

@@ -17,7 +17,7 @@ use crate::{
 const OURS: &str = "syncline";
 
 /// `count` files of 5 KB in folders of a hundred.
-fn fill(folder: &Path, count: usize) {
+pub fn fill(folder: &Path, count: usize) {
     let bytes: Vec<u8> = (0..5_000_u32 + 256).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     for number in 0..count {
         let below = folder.join(format!("d{:05}", number / 100));

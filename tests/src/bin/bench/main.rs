@@ -13,6 +13,7 @@
 mod bed;
 mod cases;
 mod contacts;
+mod dead;
 mod directory;
 mod figures;
 mod fleet;
@@ -59,6 +60,9 @@ fn main() {
         }
         if wanted("fan-out") {
             cases::fan_out(&bed, files / 5, 8);
+        }
+        if wanted("dead") {
+            dead::some_away(&bed, files / 1_000, 200, 20);
         }
         if wanted("large") {
             cases::one_large_file(&bed, 1 << 30);

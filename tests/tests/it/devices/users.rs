@@ -1,9 +1,12 @@
 //! Users of devices, and what is left to the server's own synchronisation.
 
+use std::fs;
+
 use serde_json::{Value, json};
 use syncline_tests::{
     agent::Device,
     api::{Api, eventually},
+    commands::Commands,
     devices::{application_of, text},
     server::{Options, Server},
 };
@@ -79,4 +82,42 @@ fn server_sync(api: &Api) {
         operation["finished_at"].is_string().then_some(operation)
     });
     assert_eq!(ended["failure"], Value::Null, "{ended:#}");
+}
+
+#[test]
+fn a_table_of_users_is_taken_over_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let (api, commands) = (server.api(), Commands::of(&server));
+    api.post("/groups", &json!({ "path": "/sales" })).expect(201);
+    let table = folder.path().join("users.csv");
+    let path = table.to_str().unwrap();
+    let import = |content: &str, code: i32, more: &[&str]| {
+        fs::write(&table, content).unwrap();
+        commands.json_of(code, &[&["user", "import", path], more].concat())
+    };
+    let head = "name,display_name,email,group\n";
+    let first = import(&format!("{head}ann,Ann A.,ann@x.org,/sales\nbob,,,\nbad,,no-address,\n"), 3, &[]);
+    assert_eq!((&first["created"], &first["refused"]), (&json!(2), &json!(1)), "{first:#}");
+    let refused = text(&first["users"][2]["problem"]["detail"]);
+    assert!(refused.contains("no-address"), "{refused}");
+
+    // The same again is refused, unless the user may stay or be changed.
+    let again = format!("{head}ann,Ann B.,,\n");
+    let there = import(&again, 1, &[]);
+    assert_eq!(there["users"][0]["problem"]["type"], "/problems/exists", "{there:#}");
+    assert_eq!(import(&again, 0, &["--existing", "keep"])["unchanged"], 1);
+    assert_eq!(import(&again, 0, &["--existing", "change"])["changed"], 1);
+    assert_eq!(import(&again, 0, &["--existing", "change"])["unchanged"], 1);
+    let ann = &api.get("/users?name=ann")["items"][0];
+    let shown = ["display_name", "email", "group"].map(|field| text(&ann[field]));
+    assert_eq!(shown, ["Ann B.", "ann@x.org", "/sales"], "what is not given stays");
+
+    // More than one request takes.
+    let many: String = (0..1_500).map(|n| format!("user{n},,,\n")).collect();
+    assert_eq!(import(&format!("{head}{many}"), 0, &[])["created"], 1_500);
+    assert_eq!(api.post("/users/import", &json!({ "users": [] })).expect(422)["type"], "/problems/users");
+    let viewer = api.post("/tokens", &json!({ "name": "looks", "role": "viewer" })).expect(201);
+    let viewer = api.with_token(&text(&viewer["token"]));
+    viewer.post("/users/import", &json!({ "users": [{ "name": "eve" }] })).expect(403);
 }

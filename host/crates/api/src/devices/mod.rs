@@ -11,6 +11,7 @@ mod selections;
 mod subscriptions;
 mod sync;
 mod tasks;
+mod user_import;
 mod users;
 mod write;
 
@@ -25,5 +26,6 @@ pub(crate) use selections::*;
 pub(crate) use subscriptions::*;
 pub(crate) use sync::*;
 pub(crate) use tasks::*;
+pub(crate) use user_import::*;
 pub(crate) use users::*;
 pub(crate) use write::*;

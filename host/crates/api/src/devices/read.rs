@@ -202,6 +202,7 @@ pub(crate) async fn list_devices(
     Params(params): Params<DeviceParams>,
 ) -> Result<Items<DeviceView>> {
     let (filter, page) = params.split()?;
+    engine.fold_contacts_to_look().await;
     let listed = engine.db().devices(&filter, &page).await?;
     let mut items = Vec::with_capacity(listed.items.len());
     for device in listed.items {
@@ -223,6 +224,7 @@ pub(crate) async fn show_device(
     At(id): At<DeviceId>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Tagged<DeviceView>> {
+    engine.fold_contacts_to_look().await;
     let device = engine.db().device(id).await?;
     Ok(Tagged { revision: device.revision, body: view(&engine, device).await? })
 }

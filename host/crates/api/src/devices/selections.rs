@@ -179,5 +179,6 @@ pub(crate) async fn run_selection(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<Selected>> {
     let selection = engine.db().selection(&name).await?;
+    engine.fold_contacts_to_look().await;
     Ok(Answer(Selected { devices: engine.devices_where(&selection.condition).await? }))
 }

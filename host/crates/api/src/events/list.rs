@@ -1,80 +1,62 @@
 //! Looking back.
 
-use axum::extract::State;
-use jiff::Timestamp;
-use serde::Deserialize;
-use syncline_domain::{
-    Name,
-    event::Event,
-    ids::{DeviceId, RunId},
-    log::LogLevel,
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
 };
-use syncline_store::{Db, EventFilter};
+use http::HeaderMap;
+use syncline_domain::event::Event;
+use syncline_store::Db;
 
+use super::{export::export, filter::event_params};
 use crate::{
     auth::Viewer,
+    format::Format,
     input::Params,
     page::{self, Items},
     problem::Result,
 };
 
-/// Which events are wanted: those for which all that is set holds.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct EventParams {
-    /// Written at this time or later.
-    since: Option<Timestamp>,
-    /// Written before this time.
-    before: Option<Timestamp>,
-    /// About this store; `server` is another word for it.
-    #[serde(alias = "server")]
-    store: Option<Name>,
-    /// About this sync.
-    sync: Option<Name>,
-    /// About this run.
-    run: Option<RunId>,
-    /// About this plugin.
-    plugin: Option<Name>,
-    /// About this device.
-    device: Option<DeviceId>,
-    /// Of this kind; with a `.` at its end, of all kinds that begin so.
-    kind: Option<String>,
-    /// Caused by this actor.
-    actor: Option<String>,
-    /// At least this pressing.
-    level: Option<LogLevel>,
-    /// Most items of the answer; 100 if absent.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-    /// The `next` of the page before, unchanged and with the same filter. For a time use `since`.
-    after: Option<String>,
+event_params! {
+    /// Which events are wanted: those for which all that is set holds.
+    EventParams {
+        /// Most items of the answer; 100 if absent. An export has no such limit.
+        #[param(minimum = 1, maximum = 1000)]
+        limit: Option<u32>,
+        /// The `next` of the page before, unchanged and with the same filter. For a time use `since`.
+        after: Option<String>,
+        /// `csv` and `ndjson`: all events that the filter wants in one answer. If absent, the header `Accept` says it.
+        #[param(inline)]
+        format: Option<Format>,
+    }
 }
 
-/// List events.
+/// List events, or export them.
+///
+/// As JSON a page of them. As CSV or NDJSON (`format`, or the header `Accept`) all of them, sent while they are read. In CSV a
+/// text that a spreadsheet would take for a formula has a `'` before it.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events",
     params(EventParams),
-    responses((status = 200, description = "Newest first", body = Items<Event>)),
+    responses((status = 200, description = "Newest first", content(
+        (Items<Event> = "application/json"),
+        (String = "text/csv"),
+        (String = "application/x-ndjson"),
+    ))),
     security(("token" = ["viewer"])),
 )]
 pub(crate) async fn list_events(
     _: Viewer,
     State(db): State<Db>,
+    headers: HeaderMap,
     Params(params): Params<EventParams>,
-) -> Result<Items<Event>> {
-    let page = page::page(params.limit, params.after)?;
-    let filter = EventFilter {
-        after: params.since,
-        before: params.before,
-        store: params.store,
-        sync: params.sync,
-        run: params.run,
-        plugin: params.plugin,
-        device: params.device,
-        kind: params.kind,
-        actor: params.actor,
-        level: params.level,
-    };
-    Ok(db.events(&filter, &page).await?.into())
+) -> Result<Response> {
+    let filter = params.filter();
+    match Format::wanted(params.format, &headers) {
+        Format::Json => {
+            let page = page::page(params.limit, params.after)?;
+            Ok(Items::from(db.events(&filter, &page).await?).into_response())
+        }
+        format => export(db, filter, format, (params.limit, params.after)).await,
+    }
 }

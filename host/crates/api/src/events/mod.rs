@@ -1,5 +1,7 @@
-//! The Event History: pages of it, and a stream of what happens now.
+//! The Event History: pages of it, all of it as a file, and a stream of what happens now. No route changes or removes an event.
 
+mod export;
+mod filter;
 mod list;
 mod stream;
 

@@ -14,10 +14,12 @@ use axum::{
 };
 use futures::stream;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
-use syncline_domain::{Name, event::Event, ids::RunId, log::LogLevel};
+use serde::Serialize;
+use syncline_domain::event::Event;
+use syncline_store::EventFilter;
 use tokio::sync::watch;
 
+use super::filter::event_params;
 use crate::{
     auth::{Caller, Viewer},
     input::Params,
@@ -25,45 +27,12 @@ use crate::{
     state::Api,
 };
 
-/// Which events are wanted: those for which all that is set holds.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct StreamParams {
-    /// About this store; `server` is another word for it.
-    #[serde(alias = "server")]
-    store: Option<Name>,
-    /// About this sync.
-    sync: Option<Name>,
-    /// About this run.
-    run: Option<RunId>,
-    /// About this plugin.
-    plugin: Option<Name>,
-    /// Of this kind; with a `.` at its end, of all kinds that begin so.
-    kind: Option<String>,
-    /// Caused by this actor.
-    actor: Option<String>,
-    /// At least this pressing.
-    level: Option<LogLevel>,
-    /// Begin after the event of this number, for clients that cannot send `Last-Event-ID`. Without either: with what
-    /// happens from now on.
-    after: Option<i64>,
-}
-
-impl StreamParams {
-    fn wants(&self, Event { event, .. }: &Event) -> bool {
-        fn is<T: PartialEq>(wanted: &Option<T>, found: &Option<T>) -> bool {
-            wanted.is_none() || wanted == found
-        }
-        let kind = self.kind.as_ref().is_none_or(|kind| {
-            event.kind == *kind || (kind.ends_with('.') && event.kind.starts_with(kind.as_str()))
-        });
-        kind && is(&self.store, &event.store)
-            && is(&self.sync, &event.sync)
-            && is(&self.run, &event.run)
-            && is(&self.plugin, &event.plugin)
-            && self.actor.as_ref().is_none_or(|actor| *actor == event.actor)
-            && self.level.is_none_or(|level| event.level >= level)
+event_params! {
+    /// Which events are wanted: those for which all that is set holds.
+    StreamParams {
+        /// Begin after the event of this number, for clients that cannot send `Last-Event-ID`. Without either: with what
+        /// happens from now on.
+        after: Option<i64>,
     }
 }
 
@@ -107,7 +76,7 @@ pub(crate) async fn follow_events(
         ready: VecDeque::new(),
         ended: false,
         caller: caller.0,
-        params,
+        filter: params.filter(),
         signal,
         api,
     };
@@ -145,7 +114,7 @@ fn gap(from: i64, to: i64) -> Message {
 struct Follower {
     api: Api,
     caller: Caller,
-    params: StreamParams,
+    filter: EventFilter,
     signal: watch::Receiver<i64>,
     /// All events up to this number were looked at.
     position: i64,
@@ -197,7 +166,7 @@ impl Follower {
                 self.ended = true;
                 return;
             }
-            if self.params.wants(&event) {
+            if self.filter.wants(&event) {
                 match Message::default().id(event.seq.to_string()).json_data(&event) {
                     Ok(message) => self.ready.push_back(message),
                     Err(error) => {

@@ -32,7 +32,11 @@ pub(crate) struct RunLinks {
     #[serde(rename = "self")]
     itself: String,
     /// Its sync.
-    sync: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<String>,
+    /// The collection that it refreshes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collection: Option<String>,
     /// Each change that it found.
     operations: String,
     /// What the host and the plugin wrote.
@@ -42,6 +46,11 @@ pub(crate) struct RunLinks {
 }
 
 impl RunView {
+    /// Where it is.
+    pub(crate) fn place(&self) -> String {
+        Self::location(&self.run)
+    }
+
     fn location(run: &Run) -> String {
         format!("/api/v1/runs/{}", run.id)
     }
@@ -51,7 +60,8 @@ impl From<Run> for RunView {
     fn from(run: Run) -> Self {
         let itself = Self::location(&run);
         let links = RunLinks {
-            sync: format!("/api/v1/syncs/{}", run.sync),
+            sync: run.subject.sync().map(|name| format!("/api/v1/syncs/{name}")),
+            collection: run.subject.collection().map(|name| format!("/api/v1/collections/{name}")),
             operations: format!("{itself}/operations"),
             log: format!("{itself}/log"),
             attempts: format!("{itself}/attempts"),
@@ -62,7 +72,7 @@ impl From<Run> for RunView {
 }
 
 /// 202: the run goes on by itself, and is where `Location` says.
-fn under_way(run: Run) -> Response {
+pub(crate) fn under_way(run: Run) -> Response {
     let location = RunView::location(&run);
     accepted(&location, Json(RunView::from(run)))
 }

@@ -24,6 +24,8 @@ use crate::{
 pub(crate) struct RunParams {
     /// Of this sync.
     sync: Option<Name>,
+    /// Refreshing this collection.
+    collection: Option<Name>,
     /// In this state.
     state: Option<RunState>,
     /// Of this schedule.
@@ -56,6 +58,7 @@ pub(crate) async fn list_runs(
     let page = page::page(params.limit, params.after)?;
     let filter = RunFilter {
         sync: params.sync,
+        collection: params.collection,
         state: params.state,
         schedule: params.schedule,
         mode: params.mode,

@@ -137,13 +137,14 @@ async fn what_is_not_kept_any_more_is_told() {
         write(&server, "test.old").await;
     }
     let last = write(&server, "test.last").await;
-    server.engine.db().prune_events(jiff::Timestamp::MIN, 1).await.unwrap();
+    server.engine.db().prune_events(jiff::Timestamp::MIN, 1, 1_000).await.unwrap();
     let mut stream = Stream::of(&server, &format!("?after={seen}")).await;
     assert_eq!(stream.next().await, Some(Message::Gap(json!({ "from": seen + 1, "to": last - 1 }))));
     assert_eq!(stream.kind().await, "test.last");
+    assert_eq!(stream.kind().await, "events.pruned");
     // A client that saw more than this database has, which was restored from a backup.
     let mut stream = Stream::of(&server, &format!("?after={}", last + 5)).await;
-    assert_eq!(stream.next().await, Some(Message::Gap(json!({ "from": last + 1, "to": last + 5 }))));
+    assert_eq!(stream.next().await, Some(Message::Gap(json!({ "from": last + 2, "to": last + 5 }))));
     write(&server, "test.new").await;
     assert_eq!(stream.kind().await, "test.new");
 }
@@ -160,7 +161,78 @@ async fn a_stream_is_filtered() {
     write(&server, "test.three").await;
     server.store("hall").await;
     assert_eq!(stream.kind().await, "store.registered");
+    // By all that the list is filtered by.
+    let node = server.engine.node();
+    let mut stream = Stream::of(
+        &server,
+        &format!("?component=patches&node={node}&person=test&since=2000-01-01T00:00:00Z"),
+    )
+    .await;
+    write(&server, "test.four").await;
+    let new = NewEvent::new("test.five", "test", "For a test").collection(&"patches".parse().unwrap());
+    server.engine.db().append_event(new).await.unwrap();
+    assert_eq!(stream.kind().await, "test.five");
     server.get("/api/v1/events/stream?colour=red").await.problem(400, "query");
+}
+
+#[tokio::test]
+async fn an_export_has_every_event_of_all_pages_and_no_formula() {
+    let server = Server::start().await;
+    for number in 0..1_200 {
+        write(&server, &format!("test.n{number}")).await;
+    }
+    let message = "=HYPERLINK(\"x\")\nand a second line";
+    let odd = NewEvent::new("test.odd", "@who, me", message).data(json!({ "a": 1 }));
+    server.engine.db().append_event(odd).await.unwrap();
+    let text = async |query: &str, accept: &str| {
+        let request = server.request("GET", &format!("/api/v1/events{query}"), None).with("accept", accept);
+        let response = server.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (kind, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let (kind, ndjson) = text("?kind=test.&format=ndjson", "*/*").await;
+    let kinds: Vec<String> = ndjson
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!((kind.as_str(), kinds.len()), ("application/x-ndjson", 1_201));
+    assert_eq!(
+        (kinds[0].as_str(), kinds[1].as_str(), kinds[1_200].as_str()),
+        ("test.odd", "test.n1199", "test.n0")
+    );
+    assert_eq!(text("?kind=test.", "application/x-ndjson").await.1, ndjson);
+    let some = text("?kind=test.&format=ndjson&limit=700", "*/*").await.1;
+    assert_eq!(some.lines().count(), 700);
+
+    let (kind, csv) = text("?kind=test.&format=csv", "application/json").await;
+    assert_eq!(kind, "text/csv; charset=utf-8; header=present");
+    assert_eq!(csv.matches("\r\n").count(), 1_202);
+    let row = csv.split("\r\n").nth(1).unwrap();
+    assert!(row.contains(",\"'=HYPERLINK(\"\"x\"\")\nand a second line\",\"'@who, me\","), "{row}");
+    assert!(row.ends_with(",\"{\"\"a\"\":1}\""), "{row}");
+    let (_, none) = text("?kind=nothing&format=csv", "*/*").await;
+    assert_eq!(none.matches("\r\n").count(), 1, "headings: {none}");
+    server.get("/api/v1/events?format=xml").await.problem(400, "query");
+    server.get("/api/v1/events?format=csv&after=x").await.problem(400, "cursor");
+}
+
+#[tokio::test]
+async fn no_route_changes_or_removes_an_event() {
+    let server = Server::start().await;
+    write(&server, "test.one").await;
+    let document = serde_json::to_value(syncline_api::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    for (path, methods) in paths.iter().filter(|(path, _)| path.starts_with("/api/v1/events")) {
+        assert_eq!(methods.as_object().unwrap().keys().collect::<Vec<_>>(), ["get"], "{path}");
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
+            server.call(method, path, None).await.problem(405, "method");
+        }
+    }
+    for method in ["GET", "PUT", "PATCH", "DELETE"] {
+        server.call(method, "/api/v1/events/1", None).await.problem(404, "no-route");
+    }
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn run_to(server: &Server, state: RunState) -> String {
     };
     db.append_log(&claim, &[line]).await.unwrap();
     let event =
-        NewEvent::new(&format!("run.{state}"), "system", "It ended").run(claim.run.id, &claim.run.sync);
+        NewEvent::new(&format!("run.{state}"), "system", "It ended").of_run(claim.run.id, &claim.run.subject);
     db.end_attempt(&claim, &Ending::new(state), &[event]).await.unwrap();
     claim.run.id.to_string()
 }

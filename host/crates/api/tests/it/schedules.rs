@@ -96,7 +96,7 @@ async fn a_schedule_of_another_node_is_shown_and_not_changed_here() {
     let shown = server.get(&path).await.is(200);
     assert_eq!((&shown["owner"]["gone"], &shown["owner"]["name"]), (&json!(true), &Value::Null));
     let detail = server.call("PUT", &path, Some(hourly())).await.problem(403, "schedule-owner");
-    assert!(detail.contains("change it there"), "{detail}");
+    assert!(detail.contains("change or run it there"), "{detail}");
     server.post(&format!("{path}/pause"), json!({ "reason": "no" })).await.problem(403, "schedule-owner");
     server.call("DELETE", &path, None).await.is(204);
 }

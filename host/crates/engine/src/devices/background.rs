@@ -56,6 +56,16 @@ impl Engine {
         Ok(())
     }
 
+    /// The same before somebody looks at devices, so that a contact that was just answered shows. Where that cannot be written,
+    /// as on a full disk, what is there can be looked at all the same.
+    pub async fn fold_contacts_to_look(&self) {
+        let folded =
+            async { if self.db().presence_waits().await? { self.fold_contacts().await } else { Ok(()) } };
+        if let Err(error) = folded.await {
+            tracing::warn!(%error, "The last contacts of devices could not be brought in: their times may be old");
+        }
+    }
+
     /// Moves deliveries on whose deadline has passed, and wakes their devices.
     pub async fn pass_deadlines(&self) -> Result<()> {
         loop {

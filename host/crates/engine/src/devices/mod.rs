@@ -6,7 +6,7 @@
 //!   distinct input; [`explain`] says why
 //! * one contact of one device: [`session`]
 //! * contacts without news, answered from memory, and what nodes tell each other: `quiet`
-//! * what people start: [`sync`] (forced synchronisation), [`messages`], [`tasks`]; who uses devices: [`users`]
+//! * what people start: [`sync`] (forced synchronisation), [`messages`], [`tasks`]; who uses devices: [`users`], [`user_import`]
 //! * what runs by itself: [`background`]
 //!
 //! Nothing is queued for a device: what it should hold is looked up at each contact, and connected devices are woken.
@@ -29,6 +29,7 @@ pub mod selections;
 pub mod session;
 pub mod sync;
 pub mod tasks;
+pub mod user_import;
 pub mod users;
 
 use std::time::Duration;

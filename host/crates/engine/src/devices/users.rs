@@ -79,6 +79,19 @@ impl Engine {
         revision: Option<i64>,
         actor: &str,
     ) -> Result<User> {
+        let user = self.store_change(id, change, revision, actor).await?;
+        self.publish_for_users([user.device], actor).await?;
+        Ok(self.db().user(id).await?)
+    }
+
+    /// Changes a user. What that means for its device is left to be published.
+    pub(super) async fn store_change(
+        &self,
+        id: UserId,
+        change: UserChange,
+        revision: Option<i64>,
+        actor: &str,
+    ) -> Result<User> {
         let mut user = self.db().user(id).await?;
         user.revision = revision.unwrap_or(user.revision);
         refuse_given(&user, &change)?;
@@ -92,9 +105,7 @@ impl Engine {
         check_email(user.email.as_deref())?;
         check_keys(&user.keys)?;
         let event = NewEvent::new("user.changed", actor, format!("User {:?} was changed", user.name));
-        let user = self.db().update_user(&user, event).await?;
-        self.publish_for_users([user.device], actor).await?;
-        Ok(self.db().user(id).await?)
+        Ok(self.db().update_user(&user, event).await?)
     }
 
     /// Removes a user; its device is told that it is gone.

@@ -243,7 +243,8 @@ impl Difference {
         let members_out = self.members_out.len() as u64 + self.with_group;
         let moved = self.members_moved.len() as u64;
         let members_in = (self.members_in.len() as u64).saturating_sub(moved);
-        let size = |target: &str, deletes: u64, removable: u64, changes: u64, added: u64| {
+        let size = |target: &str, of: Removals, removable: u64, changes: u64, added: u64| {
+            let Removals { deletes, digest } = of;
             Ok::<_, Error>(Size {
                 target: name(target)?,
                 deletes,
@@ -251,13 +252,38 @@ impl Difference {
                 changes,
                 declared: (removable + added).saturating_sub(deletes),
                 first_fill: removable == 0,
+                removals: Some(digest),
             })
         };
+        let gone = self.gone.iter().map(EntryId::as_str);
+        let mut out: Vec<_> =
+            self.members_out.iter().map(|(group, key, _)| [group.as_str(), key.as_str()]).collect();
+        out.sort_unstable();
+        // Which memberships go with a group is known by the group.
+        let out = out.into_iter().flatten().chain(gone.clone());
+        let entries = Removals { deletes, digest: digest_of(gone) };
+        let memberships = Removals { deletes: members_out, digest: digest_of(out) };
         Ok(vec![
-            size(ENTRIES, deletes, present, self.puts.len() as u64, added)?,
-            size(MEMBERSHIPS, members_out, members, members_in, members_in)?,
+            size(ENTRIES, entries, present, self.puts.len() as u64, added)?,
+            size(MEMBERSHIPS, memberships, members, members_in, members_in)?,
         ])
     }
+}
+
+/// What is removed of a target: how much, and what stands for which.
+struct Removals {
+    deletes: u64,
+    digest: String,
+}
+
+/// The same for the same texts in the same order, whatever is in them.
+fn digest_of<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// One of the names of targets.

@@ -118,7 +118,7 @@ impl Report {
     /// The counts of each target.
     pub fn targets(&self) -> Result<Vec<TargetResult>> {
         let all = [(ENTRIES, self.entries), (MEMBERSHIPS, self.memberships), (USERS, self.users)];
-        let result = |(target, counts)| Ok(TargetResult { target: name(target)?, counts, failure: None });
+        let result = |(target, counts)| Ok(TargetResult::new(name(target)?, counts, None));
         all.into_iter().map(result).collect()
     }
 }
@@ -167,21 +167,19 @@ pub(crate) async fn carry_out(
     keep_going(&mut writing, control, import.lease).await?;
     let sizes = difference.sizes(&mut writing).await?;
     let mut imported = Imported { sizes, ..Imported::default() };
-    let covered =
-        import.approved.as_ref().is_some_and(|sizes| guard::within_approved(sizes, &imported.sizes));
+    let approved = import.approved.as_deref().unwrap_or_default();
     if let Some(why) = &import.incomplete {
         refuse_incomplete(declared.complete, why)?;
-        if !covered {
+        let looked_at = imported.sizes.iter().all(|size| guard::removals_within(approved, size));
+        if import.approved.is_none() || !looked_at {
             imported.held = Some(format!(
                 "the plugin says that it read all, and an answer of the directory says otherwise ({why}): look at what \
                  would be removed"
             ));
         }
     }
-    if !covered {
-        imported.excesses = guard::check_with(&import.limits, MAX_DELETE_PERCENT, &imported.sizes);
-    }
-    let of = Of { sync: &claim.run.sync, now: writing.now() };
+    imported.excesses = guard::check_beyond(approved, &import.limits, MAX_DELETE_PERCENT, &imported.sizes);
+    let of = Of { sync: claim.sync()?, now: writing.now() };
     let mut work = Work { writing: &mut writing, of, import, control, report: Report::default() };
     work.all(&difference, &declared).await?;
     imported.report = work.report;

@@ -22,7 +22,7 @@ use syncline_domain::{
     ids::{NodeId, RunId},
     operation::{OperationKind, OperationState},
     plugin::{Manifest, PluginState, PluginVersion, SandboxLimits},
-    run::{Ending, RunMode, RunState, Trigger},
+    run::{Ending, RunMode, RunState, Subject, Trigger},
     sync::Sync,
 };
 use syncline_sandbox::DirectorySink;
@@ -139,6 +139,7 @@ impl Lab {
         let sync = Sync {
             name: name("s"),
             spec: serde_json::from_value(sync).unwrap(),
+            made_by: None,
             created_at: now,
             updated_at: now,
             revision: 1,
@@ -151,14 +152,16 @@ impl Lab {
     async fn claim(&self) -> Claim {
         let run = NewRun {
             id: RunId::new(self.clock.now()),
-            sync: name("s"),
+            subject: Subject::Sync(name("s")),
             mode: RunMode::Apply,
             trigger: Trigger::Manual,
             actor: "tester".to_owned(),
             schedule: None,
             nominal_time: None,
             retry_of: None,
+            repair: None,
             anew: false,
+            only: None,
             bound_to: None,
             max_attempts: 3,
             locks: Vec::new(),
@@ -368,6 +371,12 @@ async fn over_a_limit_nothing_is_written_until_an_administrator_says_so() {
     let grown =
         lab.try_run(true, anew, |sink| says(sink, vec![person("9", "new")], Vec::new())).await.unwrap();
     assert!(!grown.applied);
+    // As many, and not the same ones.
+    let anew = |import: &mut Import| import.approved = Some(approved.clone());
+    let others =
+        lab.try_run(true, anew, |sink| says(sink, vec![person("3", "cid")], Vec::new())).await.unwrap();
+    assert!(!others.applied);
+    assert_eq!(others.excesses.len(), 1);
     let anew = |import: &mut Import| import.approved = Some(approved.clone());
     let applied = lab.try_run(true, anew, |sink| says(sink, vec![ada], Vec::new())).await.unwrap();
     assert!(applied.applied);

@@ -112,7 +112,7 @@ async fn carry_out(
     control: &Control,
 ) -> Result<Imported> {
     let imported = import::carry_out(db, claim, declared, import, control).await?;
-    let wrong = db.directory_differences(&claim.run.sync, &imported.written).await?;
+    let wrong = db.directory_differences(claim.sync()?, &imported.written).await?;
     if !wrong.is_empty() {
         return Err(not_as_written(&wrong).into());
     }

@@ -11,15 +11,15 @@ use std::{
 
 use syncline_domain::{
     Failure, Name, RelPath,
+    clock::Clock,
     declaration::FileDeclarations,
     guard::{self, Size},
     ids::RunId,
     log::LogLevel,
     operation::{Operation, OperationState},
-    place::StoreRecord,
-    plugin::{Capability, SandboxLimits, allowed},
-    run::{Counts, Phase, RunMode, TargetResult},
-    sync::{Compare, Verify},
+    plugin::{Capability, PluginVersion, SandboxLimits, allowed},
+    run::{Counts, Phase, Repair, RunMode, RunState, TargetResult},
+    sync::{Compare, Pace, Sync, Verify},
 };
 use syncline_files::{ApplyOptions, Context, DiffOptions, Intent, Source, Target, TargetDiff};
 use syncline_sandbox::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall, Plugin, Sandbox};
@@ -27,6 +27,7 @@ use syncline_sandbox::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall, P
 use super::{
     Outcome, Work,
     journal::Journal,
+    part::Part,
     sources::{Memory, PluginSource},
 };
 use crate::{
@@ -37,9 +38,13 @@ use crate::{
     worker::Control,
 };
 
-mod digests;
+pub(super) mod digests;
+mod lanes;
+mod reach;
 
 use digests::StoredDigests;
+pub(crate) use lanes::Apart;
+pub(crate) use reach::Reach;
 
 /// Operations that are handed to the journal at once.
 const BATCH: usize = 2_000;
@@ -50,11 +55,12 @@ pub(crate) struct JobSource {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A target, and what a plugin is told of it. The store is missing where it cannot be used now.
+/// A target, and what a plugin is told of it.
 pub(crate) struct JobTarget {
     pub name: Name,
     pub labels: BTreeMap<String, String>,
-    pub target: Result<Target, Failure>,
+    pub reach: Reach,
+    pub apart: Apart,
 }
 
 /// All that the road needs.
@@ -72,6 +78,8 @@ pub(crate) struct FileJob {
     pub compare: Compare,
     pub verify: Verify,
     pub fsync: bool,
+    pub pace: Pace,
+    pub clock: Arc<dyn Clock>,
     pub digests: Memory,
     pub journal: Arc<Journal>,
     pub control: Arc<Control>,
@@ -81,7 +89,7 @@ pub(crate) struct FileJob {
 pub(crate) struct Difference {
     pub intent: Arc<Intent>,
     pub diffs: Vec<TargetDiff>,
-    /// Targets that could not be looked at.
+    /// Targets that could not be looked at, or whose time it is not.
     pub unreachable: Vec<TargetResult>,
 }
 
@@ -93,11 +101,8 @@ impl Difference {
 
     /// What would be done, target by target.
     pub fn planned(&self) -> Vec<TargetResult> {
-        let planned = self.diffs.iter().map(|diff| TargetResult {
-            target: diff.target().clone(),
-            counts: diff.counts(),
-            failure: None,
-        });
+        let planned =
+            self.diffs.iter().map(|diff| TargetResult::new(diff.target().clone(), diff.counts(), None));
         planned.chain(self.unreachable.iter().cloned()).collect()
     }
 
@@ -153,8 +158,7 @@ impl FileJob {
     pub async fn difference(&self, declarations: FileDeclarations) -> Result<Difference> {
         self.journal.phase(Phase::Diff);
         let sources: Vec<Source> = self.sources.iter().map(|one| one.source.clone()).collect();
-        let targets: Vec<Target> =
-            self.targets.iter().filter_map(|one| one.target.as_ref().ok().cloned()).collect();
+        let targets: Vec<Target> = self.open_targets().cloned().collect();
         let compare = self.compare;
         let journal = Arc::clone(&self.journal);
         let digests = Arc::clone(&self.digests);
@@ -167,25 +171,41 @@ impl FileJob {
         });
         let (intent, looked) = looked.await?;
         let mut unreachable: Vec<TargetResult> = Vec::new();
-        for one in &self.targets {
-            if let Err(failure) = &one.target {
-                unreachable.push(self.unreachable(&one.name, failure.clone()));
-            }
+        for missing in self.targets.iter().filter_map(JobTarget::missing) {
+            self.tell(&missing);
+            unreachable.push(missing);
         }
         let mut diffs = Vec::new();
         for (name, diff) in looked {
             match diff {
                 Ok(diff) => diffs.push(diff),
-                Err(failure) => unreachable.push(self.unreachable(&name, failure)),
+                Err(failure) => {
+                    let result = TargetResult::new(name, Counts::default(), Some(failure));
+                    self.tell(&result);
+                    unreachable.push(result);
+                }
             }
         }
         self.control.keep_going()?;
         Ok(Difference { intent: Arc::new(intent), diffs, unreachable })
     }
 
-    fn unreachable(&self, target: &Name, failure: Failure) -> TargetResult {
-        self.journal.say(LogLevel::Error, format!("target {target}: {failure}"));
-        TargetResult { target: target.clone(), counts: Counts::default(), failure: Some(failure) }
+    /// The targets that can be looked at.
+    fn open_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter_map(|one| match &one.reach {
+            Reach::Open(target) => Some(target),
+            Reach::Gone(_) | Reach::Later(_) | Reach::LeftOut => None,
+        })
+    }
+
+    fn tell(&self, result: &TargetResult) {
+        let target = &result.target;
+        if let Some(failure) = &result.failure {
+            self.journal.say(LogLevel::Error, format!("target {target}: {failure}"));
+        }
+        if let Some(waits) = &result.waits {
+            self.journal.say(LogLevel::Info, format!("target {target} {}", waits.reason));
+        }
     }
 
     /// Writes the difference down as it is, for a preview or a held run, and tells what would be done.
@@ -207,12 +227,25 @@ impl FileJob {
         self.journal.phase(Phase::Apply);
         let sum = |of: fn(&TargetDiff) -> u64| difference.diffs.iter().map(of).sum();
         self.journal.expect(sum(TargetDiff::len), sum(TargetDiff::bytes));
+        for diff in difference.diffs.iter().filter(|diff| !diff.is_empty()) {
+            self.journal.begin_target(diff.target(), &diff.counts(), diff.len());
+        }
         let options = ApplyOptions { verify: self.verify, fsync: self.fsync, ..ApplyOptions::default() };
         let (journal, digests) = (Arc::clone(&self.journal), Arc::clone(&self.digests));
         let Difference { intent, diffs, mut unreachable } = difference;
+        let apart: BTreeMap<Name, Apart> =
+            self.targets.iter().map(|one| (one.name.clone(), one.apart.clone())).collect();
+        let (pace, clock) = (self.pace, Arc::clone(&self.clock));
         let applied = blocking(move || {
-            let context = Context::new(journal.as_ref());
-            Ok(syncline_files::apply(&intent, diffs, &options, digests.as_ref(), &context))
+            let work = lanes::Work {
+                intent: &intent,
+                options,
+                digests: digests.as_ref(),
+                observer: journal.as_ref(),
+                clock: clock.as_ref(),
+            };
+            let apart = |name: &Name| apart.get(name).cloned().unwrap_or_default();
+            Ok(lanes::apply(&work, diffs, pace, apart))
         });
         let mut results = applied.await?;
         results.append(&mut unreachable);
@@ -228,16 +261,22 @@ fn labels(of: &BTreeMap<String, String>) -> Vec<(String, String)> {
 /// Takes a run of a sync down the road.
 pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
     let run = &work.claim.run;
-    let job = prepare(work).await?;
+    let job = match prepare(work).await? {
+        Prepared::Job(job) => job,
+        Prepared::NothingReached(targets) => return Ok(nothing_reached(targets)),
+    };
     let answer = job.declare().await?;
-    let mut difference = job.difference(answer.declarations).await?;
+    let mut difference = match &run.repair {
+        Some(repair) => repairing(&job, answer.declarations, repair).await?,
+        None => job.difference(answer.declarations).await?,
+    };
     if let Some(earlier) = run.retry_of {
         keep_failed(work, &mut difference, earlier).await?;
     }
     let sizes = difference.sizes();
     let mut outcome = Outcome { sizes, cursor: Some(answer.cursor), ..Outcome::default() };
     if difference.diffs.is_empty() && !difference.unreachable.is_empty() {
-        return Err(all_unreachable(&difference.unreachable).into());
+        return Ok(nothing_reached(difference.unreachable));
     }
     work.journal.phase(Phase::Guard);
     outcome.excesses = guard::check(&work.sync.spec.limits, &outcome.sizes);
@@ -256,12 +295,24 @@ pub(super) async fn road(work: &Work<'_>) -> Result<Outcome> {
         return Ok(outcome);
     }
     outcome.targets = job.apply(difference).await?;
+    leave_for_windows(work.engine, &mut outcome.targets).await?;
     outcome.counts = sum(&outcome.targets);
     outcome.failure = work.control.keep_going().err();
     if outcome.targets.iter().any(|one| one.failure.is_some()) && outcome.targets.iter().all(useless) {
         outcome.failure = outcome.failure.or_else(|| Some(all_unreachable(&outcome.targets)));
     }
     Ok(outcome)
+}
+
+/// The difference in what a run is to repair.
+async fn repairing(job: &FileJob, declarations: FileDeclarations, repair: &Repair) -> Result<Difference> {
+    let mut part = Part::of(declarations, &repair.collection);
+    let mut difference = job.difference(std::mem::take(&mut part.declarations)).await?;
+    for diff in &mut difference.diffs {
+        let found = repair.targets.get(diff.target()).and_then(Option::as_ref);
+        part.keep_differing(diff, found);
+    }
+    Ok(difference)
 }
 
 /// Whether nothing at all could be done about a target, for one reason.
@@ -294,52 +345,132 @@ fn all_unreachable(targets: &[TargetResult]) -> Failure {
     failure
 }
 
-async fn prepare(work: &Work<'_>) -> Result<FileJob> {
-    let engine = work.engine;
-    let spec = &work.sync.spec;
-    let bindings = engine.bindings(spec).await?;
-    let plugin = engine.load_plugin(&work.plugin.digest).await?;
-    let Bindings { sources: bound_sources, targets: bound_targets } = bindings;
-    let mut sources = Vec::new();
-    for source in bound_sources {
-        sources.push(open_source(engine, source).await?);
-    }
-    let mut targets = Vec::new();
-    for record in bound_targets {
-        targets.push(open_target(engine, record).await);
-    }
-    if targets.iter().all(|one| one.target.is_err()) {
-        // Nothing is there to be compared: the plugin need not be asked.
-        let failed = targets.into_iter().map(|one| TargetResult {
-            target: one.name,
-            counts: Counts::default(),
-            failure: one.target.err(),
-        });
-        return Err(all_unreachable(&failed.collect::<Vec<_>>()).into());
-    }
-    let cursor = if work.claim.run.anew { None } else { engine.db().cursor(&work.sync.name).await? };
-    let grants = work.plugin.grants.clone().unwrap_or_default();
-    Ok(FileJob {
-        sandbox: engine.sandbox().clone(),
-        plugin,
-        run: work.claim.run.id,
-        cursor,
-        settings: settings::text(&work.plugin.manifest, &spec.settings)?,
-        allowed: allowed(&work.plugin.wants, &grants),
-        limits: work.plugin.limits,
-        allow_removal: spec.allow_removal,
-        sources,
-        targets,
-        compare: spec.compare,
-        verify: spec.verify,
-        fsync: spec.fsync,
-        digests: Arc::new(StoredDigests::new(engine.db().clone())),
-        journal: Arc::clone(&work.journal),
-        control: Arc::clone(&work.control),
-    })
+/// The outcome of a run that could do nothing about any of its targets: of some it was not the time, and others were away.
+fn nothing_reached(targets: Vec<TargetResult>) -> Outcome {
+    let away = targets.iter().any(|one| one.failure.is_some());
+    let failure = away.then(|| all_unreachable(&targets));
+    Outcome { failure, targets, ..Outcome::default() }
 }
 
-async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSource> {
+/// Targets whose window closed before all was done wait for it to open again; nothing failed there.
+async fn leave_for_windows(engine: &Engine, targets: &mut [TargetResult]) -> Result<()> {
+    let closed =
+        |one: &TargetResult| one.failure.as_ref().is_some_and(|why| why.code == lanes::WINDOW_CLOSED);
+    if !targets.iter().any(closed) {
+        return Ok(());
+    }
+    let mut windows = engine.closed_windows(engine.clock().now()).await?;
+    for target in targets.iter_mut().filter(|one| closed(one)) {
+        if let Some(waits) = windows.remove(&target.target) {
+            (target.failure, target.cause) = (None, None);
+            target.waits = Some(waits);
+        }
+    }
+    Ok(())
+}
+
+/// What a run begins with.
+enum Prepared {
+    Job(Box<FileJob>),
+    /// Nothing is there to be compared: the plugin need not be asked.
+    NothingReached(Vec<TargetResult>),
+}
+
+async fn prepare(work: &Work<'_>) -> Result<Prepared> {
+    let run = &work.claim.run;
+    let repair = run.repair.as_ref();
+    let repaired = repair.map(|repair| repair.targets.keys().cloned().collect::<Vec<_>>());
+    let only = repaired.or_else(|| run.only.clone());
+    // A part is not what a cursor stands for.
+    let cursor =
+        if run.anew || only.is_some() { None } else { work.engine.db().cursor(&work.sync.name).await? };
+    let order = Order {
+        run: run.id,
+        mode: run.mode,
+        compare: repair.map_or(work.sync.spec.compare, |repair| repair.check),
+        cursor,
+        only,
+        collection: repair.map(|repair| repair.collection.clone()),
+        journal: Arc::clone(&work.journal),
+        control: Arc::clone(&work.control),
+    };
+    if work.sync.spec.refresh_before && repair.is_none() {
+        tell_of_refreshes(work, &work.engine.bindings(&work.sync.spec).await?.sources).await?;
+    }
+    let job = order.job(work.engine, &work.sync, &work.plugin).await?;
+    if job.open_targets().next().is_some() {
+        return Ok(Prepared::Job(Box::new(job)));
+    }
+    Ok(Prepared::NothingReached(job.targets.iter().filter_map(JobTarget::missing).collect()))
+}
+
+/// A refresh that was waited for and failed leaves the files as they were: whoever reads the log should know.
+async fn tell_of_refreshes(work: &Work<'_>, sources: &[ResolvedSource]) -> Result<()> {
+    for collection in sources.iter().filter_map(|source| source.collection.as_ref()) {
+        let Some(run) = work.engine.last_refresh(&collection.name).await? else { continue };
+        if run.state != RunState::Succeeded {
+            let why = run.failure.map(|failure| format!(": {failure}")).unwrap_or_default();
+            let message = format!(
+                "collection {} is as it was before its last refresh, run {}, which {}{why}",
+                collection.name, run.id, run.state
+            );
+            work.journal.say(LogLevel::Warn, message);
+        }
+    }
+    Ok(())
+}
+
+/// What a job is to be like, beside what its sync says.
+pub(crate) struct Order {
+    pub run: RunId,
+    pub mode: RunMode,
+    pub compare: Compare,
+    pub cursor: Option<Vec<u8>>,
+    /// The targets that it is for; all of the sync if absent.
+    pub only: Option<Vec<Name>>,
+    /// The source that it is for; all of the sync if absent.
+    pub collection: Option<Name>,
+    pub journal: Arc<Journal>,
+    pub control: Arc<Control>,
+}
+
+impl Order {
+    /// The job, with its sources and targets opened.
+    pub async fn job(self, engine: &Engine, sync: &Sync, plugin: &PluginVersion) -> Result<FileJob> {
+        let spec = &sync.spec;
+        let Bindings { sources: bound_sources, targets: bound_targets } = engine.bindings(spec).await?;
+        let package = engine.load_plugin(&plugin.digest).await?;
+        let mut sources = Vec::new();
+        for source in bound_sources {
+            let needs_files = self.collection.as_ref().is_none_or(|wanted| source.name == *wanted);
+            sources.push(open_source(engine, source, needs_files).await?);
+        }
+        let targets = reach::open(engine, bound_targets, self.only.as_deref(), self.mode).await?;
+        let grants = plugin.grants.clone().unwrap_or_default();
+        Ok(FileJob {
+            sandbox: engine.sandbox().clone(),
+            plugin: package,
+            run: self.run,
+            cursor: self.cursor,
+            settings: settings::text(&plugin.manifest, &spec.settings)?,
+            allowed: allowed(&plugin.wants, &grants),
+            limits: plugin.limits,
+            allow_removal: spec.allow_removal,
+            sources,
+            targets,
+            compare: self.compare,
+            verify: spec.verify,
+            fsync: spec.fsync,
+            pace: spec.pace,
+            clock: Arc::clone(&engine.inner.clock),
+            digests: Arc::new(StoredDigests::new(engine.db().clone())),
+            journal: self.journal,
+            control: self.control,
+        })
+    }
+}
+
+async fn open_source(engine: &Engine, resolved: ResolvedSource, needs_files: bool) -> Result<JobSource> {
     let store = engine.open_store(&resolved.store).await?;
     let mut labels = resolved.store.labels.clone();
     labels.insert("store".to_owned(), resolved.store.name.to_string());
@@ -348,6 +479,9 @@ async fn open_source(engine: &Engine, resolved: ResolvedSource) -> Result<JobSou
     }
     let prefix = resolved.collection.as_ref().map(|collection| collection.prefix.clone()).unwrap_or_default();
     let source = Source { name: resolved.name.clone(), store, prefix };
+    if !needs_files {
+        return Ok(JobSource { source, labels });
+    }
     let looked = source.clone();
     let first =
         blocking(move || looked.list(&RelPath::root(), None)?.next(1)).await.map_err(
@@ -369,22 +503,24 @@ fn empty(resolved: &ResolvedSource) -> Failure {
     let prefix =
         resolved.collection.as_ref().map(|collection| collection.prefix.to_text()).unwrap_or_default();
     let folder = Path::new(&resolved.store.path).join(prefix);
+    let refreshed = resolved.collection.as_ref().is_some_and(|collection| collection.source.is_some());
+    let first = if refreshed {
+        format!(
+            "refresh it (`syncline collection refresh {}`), or fill {} by hand",
+            resolved.name,
+            folder.display()
+        )
+    } else if resolved.collection.is_some() {
+        format!("fill {} by hand, or give it a source and refresh it", folder.display())
+    } else {
+        format!("fill {} first", folder.display())
+    };
+    let what = if resolved.collection.is_some() { "collection" } else { "source" };
     let message = format!(
-        "source {:?} has no files: fill {} first (a sync of an empty source is refused, so that it cannot empty its targets)",
-        resolved.name,
-        folder.display()
+        "{what} {:?} has no files: {first} (a sync of an empty source is refused, so that it cannot empty its targets)",
+        resolved.name
     );
     Failure::settings("empty-source", message)
-}
-
-async fn open_target(engine: &Engine, record: StoreRecord) -> JobTarget {
-    let target = match engine.open_store(&record).await {
-        Ok(store) => Ok(Target { name: record.name.clone(), store }),
-        Err(error) => Err(error.into_failure()),
-    };
-    let mut labels = record.labels;
-    labels.entry("store".to_owned()).or_insert_with(|| record.name.to_string());
-    JobTarget { name: record.name, labels, target }
 }
 
 /// Leaves of the difference only what failed or was not reached in an earlier run.

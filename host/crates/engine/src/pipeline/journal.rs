@@ -2,6 +2,7 @@
 //! to the database a few times a second, so that no file waits for it.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use syncline_domain::{
     Failure, Name, RelPath,
     clock::Clock,
+    event::NewEvent,
     log::{LogLevel, LogLine, LogSource},
     operation::{Operation, OperationKind, OperationState},
     run::{Counts, Phase, PluginProgress, Progress},
@@ -35,6 +37,9 @@ pub struct Journal {
     control: Arc<Control>,
     lines: Mutex<Vec<LogLine>>,
     operations: Mutex<Vec<Operation>>,
+    events: Mutex<Vec<NewEvent>>,
+    /// How far each target has come.
+    tallies: Mutex<BTreeMap<Name, Tally>>,
     progress: Mutex<Progress>,
     counts: Mutex<Counts>,
     rate: Mutex<Rate>,
@@ -57,6 +62,8 @@ impl Journal {
             control,
             lines: Mutex::default(),
             operations: Mutex::default(),
+            events: Mutex::default(),
+            tallies: Mutex::default(),
             progress: Mutex::default(),
             counts: Mutex::default(),
             rate: Mutex::new(Rate::new()),
@@ -89,6 +96,31 @@ impl Journal {
         let mut progress = self.progress.lock();
         progress.operations_total = operations;
         progress.bytes_total = bytes;
+    }
+
+    /// What there is to do on one target, which is an event, and so is each quarter of it if it is much.
+    pub fn begin_target(&self, target: &Name, planned: &Counts, operations: u64) {
+        let Counts { copied, updated, removed, bytes, .. } = planned;
+        let message = format!(
+            "Server {target}: {copied} files to copy, {updated} to update, {removed} to remove, {bytes} bytes"
+        );
+        let data = serde_json::json!({ "planned": planned });
+        self.tell(NewEvent::new("target.started", "system", message).store(target).data(data));
+        self.tallies.lock().insert(target.clone(), Tally::of(operations));
+    }
+
+    fn tell(&self, event: NewEvent) {
+        self.events.lock().push(event);
+    }
+
+    fn tally(&self, operations: &[Operation]) {
+        let mut tallies = self.tallies.lock();
+        for operation in operations {
+            let Some(tally) = tallies.get_mut(&operation.target) else { continue };
+            if let Some(event) = tally.take(operation) {
+                self.tell(event);
+            }
+        }
     }
 
     /// Takes operations of a difference that is not carried out. Waits, on a thread that may, while much is still to be
@@ -161,6 +193,15 @@ impl Journal {
             self.put_back(Vec::new(), operations);
             return Err(error);
         }
+        let events = std::mem::take(&mut *self.events.lock());
+        if !events.is_empty() {
+            let all = events.iter().cloned().map(|event| super::of_run(event, &claim.run)).collect();
+            if let Err(error) = db.tell_of_run(claim, all).await {
+                let mut later = self.events.lock();
+                later.splice(0..0, events);
+                return Err(error);
+            }
+        }
         let (progress, counts) = self.progress();
         db.save_progress(claim, &progress, &counts, &[]).await
     }
@@ -193,6 +234,7 @@ impl Observer for Journal {
             count(&mut sum, operation);
         }
         *self.counts.lock() += sum;
+        self.tally(&operations);
         self.progress.lock().operations_done += operations.len() as u64;
         self.operations.lock().append(&mut operations);
     }
@@ -201,6 +243,40 @@ impl Observer for Journal {
         if self.passed_over.fetch_add(1, Relaxed) < PASSED_OVER_LINES {
             self.say(LogLevel::Warn, format!("passed over {store}:{path}: {what}"));
         }
+    }
+}
+
+/// How far a target has come.
+struct Tally {
+    planned: u64,
+    ended: u64,
+    counts: Counts,
+}
+
+impl Tally {
+    /// With fewer operations than this, how it ended is told soon enough.
+    const MUCH: u64 = 1_000;
+
+    fn of(planned: u64) -> Self {
+        Self { planned, ended: 0, counts: Counts::default() }
+    }
+
+    /// Takes an operation that ended; an event where it makes a quarter of them full.
+    fn take(&mut self, operation: &Operation) -> Option<NewEvent> {
+        let quarter = |ended: u64| ended.saturating_mul(4) / self.planned.max(1);
+        let (before, after) = (quarter(self.ended), quarter(self.ended + 1));
+        self.ended += 1;
+        count(&mut self.counts, operation);
+        if self.planned < Self::MUCH || before == after || after >= 4 {
+            return None;
+        }
+        let (target, Self { planned, ended, counts }) = (&operation.target, &*self);
+        let message = format!(
+            "Server {target}: {ended} of {planned} done; copied {} files, updated {}, removed {}, {} failed",
+            counts.copied, counts.updated, counts.removed, counts.failed
+        );
+        let data = serde_json::json!({ "ended": ended, "planned": planned, "counts": counts });
+        Some(NewEvent::new("target.progress", "system", message).store(target).data(data))
     }
 }
 

@@ -5,28 +5,32 @@
 //! * [`conclude`](Engine::conclude) turns that into the run's next state and writes it: the only place that decides
 //!   between another attempt, held, and each of the ends
 //! * [`files`]: world `file-sync`, without any database, so that `plugin try` takes the same road
+//! * [`part`]: the files of one collection alone, for reports and repairs
 //! * [`policies`]: world `device-policy`
 //! * [`directory`]: world `directory-sync`
+//! * [`refresh`]: collections, which have a source in place of a plugin
 //! * [`sources`]: what a plugin sees of the stores that it may read
 //! * [`journal`]: what a run leaves behind while it works
 
 pub mod directory;
 pub mod files;
 pub mod journal;
+pub(crate) mod part;
 pub mod policies;
+pub mod refresh;
 pub mod sources;
 
 use std::{sync::Arc, time::Duration};
 
 use syncline_domain::{
-    Failure, Fault,
+    Failure, FailureKind, Fault, Name,
     directory::import::ENTRIES,
     event::NewEvent,
-    failure::Retry,
+    failure::{Cause, Retry},
     guard::{Excess, Size},
     log::LogLevel,
     plugin::{DEVICE_POLICY, DIRECTORY_SYNC, PluginState, PluginVersion},
-    run::{Counts, Ending, Run, RunMode, RunState, TargetResult},
+    run::{Counts, Ending, Run, RunMode, RunState, Subject, TargetResult},
     sync::Sync,
 };
 use syncline_store::Claim;
@@ -70,7 +74,8 @@ impl Outcome {
 
     /// Whether every target is as declared.
     fn is_whole(&self) -> bool {
-        self.counts.failed == 0 && self.targets.iter().all(|target| target.failure.is_none())
+        let done = |target: &TargetResult| target.failure.is_none() && target.waits.is_none();
+        self.counts.failed == 0 && self.targets.iter().all(done)
     }
 }
 
@@ -153,9 +158,13 @@ async fn road(
     control: &Arc<Control>,
     journal: &Arc<Journal>,
 ) -> Result<Outcome> {
-    let sync = engine.db().sync(&claim.run.sync).await?;
+    let name = match &claim.run.subject {
+        Subject::Sync(name) => name,
+        Subject::Collection(name) => return refresh::begin(engine, claim, name, control, journal).await,
+    };
+    let sync = engine.db().sync(name).await?;
     let plugin = runnable_plugin(engine, &sync).await?;
-    engine.db().begin_run(claim, &plugin.digest).await?;
+    engine.db().begin_run(claim, plugin.digest.as_str()).await?;
     engine.db().clear_operations(claim).await?;
     let digest = plugin.digest.clone();
     let work =
@@ -179,7 +188,7 @@ fn failed(claim: &Claim, error: Error) -> Outcome {
     Outcome::failed(error.into_failure())
 }
 
-async fn runnable_plugin(engine: &Engine, sync: &Sync) -> Result<PluginVersion> {
+pub(crate) async fn runnable_plugin(engine: &Engine, sync: &Sync) -> Result<PluginVersion> {
     let name = &sync.spec.plugin;
     let enabled = engine.db().enabled_plugin(name).await?;
     if let Some(plugin) = enabled {
@@ -205,16 +214,23 @@ impl Engine {
         let run = self.db().run(claim.run.id).await?;
         let stop = control.stopped();
         if stop == Some(Stop::LeaseLost) {
-            tracing::warn!(run = %run.id, sync = %run.sync, "This node lost its lease on a run and leaves it alone");
+            tracing::warn!(run = %run.id, of = %run.subject, "This node lost its lease on a run and leaves it alone");
             return Ok(());
         }
         if let Err(error) = self.count_strike(&outcome).await {
             // What was done must be written down all the same.
             tracing::error!(run = %run.id, %error, "A strike of a plugin could not be counted");
         }
-        let ending = self.ending(claim, stop, outcome);
-        let event = event_of(&run, &ending);
-        self.write_ending(claim, control, &ending, &[event]).await
+        let mut ending = self.ending(claim, stop, outcome);
+        ending.backlog = self.left_by(&run, &ending).await?;
+        let mut events = vec![event_of(&run, &ending)];
+        // A sync that cannot be looked up has no targets to tell of.
+        if let Some(name) = run.subject.sync()
+            && let Ok(sync) = self.db().sync(name).await
+        {
+            events.extend(target_events(&run, &ending, &sync.spec.targets));
+        }
+        self.write_ending(claim, control, &ending, &events).await
     }
 
     /// The ending is worth some patience: without it, all that was done is done again.
@@ -283,12 +299,20 @@ impl Engine {
                 ending.reason = Some(outcome.held.unwrap_or_else(|| held_reason(&outcome.excesses)));
                 ending.excesses = outcome.excesses;
             }
-            // A preview wrote nothing, and a retry only what had failed: the cursor stands for a whole difference.
-            (_, None) if whole && claim.run.mode == RunMode::Apply && claim.run.retry_of.is_none() => {
+            // A preview wrote nothing, and a retry or a repair only a part: the cursor stands for a whole difference.
+            (_, None)
+                if whole
+                    && claim.run.mode == RunMode::Apply
+                    && claim.run.retry_of.is_none()
+                    && claim.run.repair.is_none() =>
+            {
                 ending.cursor = outcome.cursor;
             }
             (_, None) if whole => {}
-            (_, None) => ending.state = RunState::Partial,
+            (_, None) => {
+                ending.state = RunState::Partial;
+                ending.reason = left_out(&ending.targets);
+            }
         }
         ending
     }
@@ -321,6 +345,34 @@ fn backoff(attempt: u32) -> Duration {
     Duration::from_secs(2 * 4_u64.pow(exponent)).min(Duration::from_secs(300))
 }
 
+/// Which targets are not up to date, and why, for people; `None` if that is told by the operations alone.
+fn left_out(targets: &[TargetResult]) -> Option<String> {
+    const SHOWN: usize = 10;
+    let why = |one: &TargetResult| match (&one.cause, &one.waits) {
+        (Some(cause), _) => Some(format!("{} ({})", one.target, cause_word(*cause))),
+        (None, Some(waits)) => Some(format!("{} ({})", one.target, waits.reason)),
+        (None, None) => None,
+    };
+    let mut left: Vec<String> = targets.iter().filter_map(why).collect();
+    let more = left.len().saturating_sub(SHOWN);
+    left.truncate(SHOWN);
+    if more > 0 {
+        left.push(format!("and {more} more"));
+    }
+    (!left.is_empty()).then(|| format!("not up to date: {}", left.join(", ")))
+}
+
+const fn cause_word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Unreachable => "unreachable",
+        Cause::Refused => "refused",
+        Cause::NoSpace => "no space",
+        Cause::Denied => "denied",
+        Cause::Changed => "changed underneath",
+        Cause::Other => "failed",
+    }
+}
+
 fn held_reason(excesses: &[Excess]) -> String {
     const SHOWN: usize = 5;
     let mut words: Vec<String> = excesses.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -330,8 +382,55 @@ fn held_reason(excesses: &[Excess]) -> String {
     format!("the difference is over a limit: {}", words.join("; "))
 }
 
+/// What became of each store that a run was to fill; `targets` are those of its sync. Nothing where the run changed nothing,
+/// or goes on.
+fn target_events(run: &Run, ending: &Ending, targets: &[Name]) -> Vec<NewEvent> {
+    let fills = |target: &&Name| run.repair.as_ref().is_none_or(|one| one.targets.contains_key(*target));
+    let goes_on = matches!(ending.state, RunState::Queued | RunState::Held);
+    if run.mode == RunMode::Preview || goes_on {
+        return Vec::new();
+    }
+    let event = |target: &Name| {
+        let result = ending.targets.iter().find(|result| result.target == *target);
+        let counts = result.map(|result| result.counts).unwrap_or_default();
+        let failure = result.map_or(ending.failure.as_ref(), |result| result.failure.as_ref());
+        let done = done(&counts);
+        let (word, level, message) = match failure {
+            Some(failure) if failure.kind == FailureKind::Stopped && ending.state == RunState::Cancelled => {
+                ("cancelled", LogLevel::Info, done)
+            }
+            Some(failure) if result.is_none() => ("failed", LogLevel::Error, failure.message.clone()),
+            Some(failure) => ("failed", LogLevel::Error, format!("{done}; {}", failure.message)),
+            None if ending.state == RunState::Cancelled => ("cancelled", LogLevel::Info, done),
+            None if counts.failed > 0 => ("partial", LogLevel::Warn, done),
+            None if result.is_none() => return None,
+            None => ("succeeded", LogLevel::Info, done),
+        };
+        let data = serde_json::json!({ "counts": counts, "failure": failure });
+        let message = format!("Server {target}: {message}");
+        let event = NewEvent::new(&format!("target.{word}"), "system", message).level(level).data(data);
+        Some(of_run(event, run).store(target))
+    };
+    targets.iter().filter(fills).filter_map(event).collect()
+}
+
+/// An event about a run. One that repairs is about the collection that it repairs alone.
+pub(crate) fn of_run(event: NewEvent, run: &Run) -> NewEvent {
+    let event = event.of_run(run.id, &run.subject);
+    match &run.repair {
+        Some(repair) => event.collection(&repair.collection),
+        None => event,
+    }
+}
+
+/// What was done with files, in words.
+fn done(counts: &Counts) -> String {
+    let Counts { copied, updated, removed, unchanged, failed, .. } = counts;
+    format!("{copied} copied, {updated} updated, {removed} removed, {unchanged} unchanged, {failed} failed")
+}
+
 fn event_of(run: &Run, ending: &Ending) -> NewEvent {
-    let sync = &run.sync;
+    let title = run.subject.title();
     let counts = &ending.counts;
     // What is told of a directory are entries, memberships and users.
     let of_directory = ending.targets.iter().any(|one| one.target.as_str() == ENTRIES);
@@ -343,17 +442,25 @@ fn event_of(run: &Run, ending: &Ending) -> NewEvent {
     let why = ending.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
     let reason = ending.reason.clone().unwrap_or_default();
     let (level, message) = match ending.state {
-        RunState::Succeeded => (LogLevel::Info, format!("Sync {sync}: {done}")),
-        RunState::Partial => (LogLevel::Warn, format!("Sync {sync} is not whole: {done}")),
-        RunState::Held => (LogLevel::Warn, format!("Sync {sync} is held: {reason}")),
-        RunState::Queued => (LogLevel::Warn, format!("Sync {sync} is queued again: {reason}")),
-        RunState::Cancelled => (LogLevel::Info, format!("Sync {sync} was cancelled: {done}")),
-        _ => (LogLevel::Error, format!("Sync {sync} failed: {why}")),
+        RunState::Succeeded => (LogLevel::Info, format!("{title}: {done}")),
+        RunState::Partial if reason.is_empty() => (LogLevel::Warn, format!("{title} is not whole: {done}")),
+        RunState::Partial => (LogLevel::Warn, format!("{title} is not whole: {done}; {reason}")),
+        RunState::Held => (LogLevel::Warn, format!("{title} is held: {reason}")),
+        RunState::Queued => (LogLevel::Warn, format!("{title} is queued again: {reason}")),
+        RunState::Cancelled => (LogLevel::Info, format!("{title} was cancelled: {done}")),
+        _ => (LogLevel::Error, format!("{title} failed: {why}")),
     };
-    let data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    let mut data = serde_json::json!({ "mode": run.mode, "state": ending.state, "counts": counts });
+    let left = ending.targets.iter().filter(|one| one.cause.is_some() || one.waits.is_some());
+    let left: Vec<_> = left
+        .map(|one| serde_json::json!({ "target": one.target, "cause": one.cause, "waits": one.waits }))
+        .collect();
+    if !left.is_empty() {
+        data["left"] = left.into();
+    }
     let kind =
         format!("run.{}", if ending.state == RunState::Queued { "requeued" } else { ending.state.as_str() });
-    NewEvent::new(&kind, "system", message).run(run.id, sync).level(level).data(data)
+    of_run(NewEvent::new(&kind, "system", message).level(level).data(data), run)
 }
 
 #[cfg(test)]

@@ -173,6 +173,7 @@ impl Difference {
             changes: part.counts.copied + part.counts.updated,
             declared: part.declared,
             first_fill: part.before == 0,
+            removals: None,
         });
         let touched = Size {
             target: all,
@@ -181,19 +182,19 @@ impl Difference {
             changes: self.touched.len() as u64,
             declared: self.devices.len() as u64,
             first_fill: self.applications.values().all(|part| part.before == 0),
+            removals: None,
         };
         Ok(of.chain([touched]).collect())
     }
 
     fn targets(&self) -> Vec<TargetResult> {
-        let target = |(name, part): (&Name, &Part)| TargetResult {
-            target: name.clone(),
-            counts: part.counts,
+        let target = |(name, part): (&Name, &Part)| {
             // A part of the devices is told by the operations; all of them, by the plugin.
-            failure: part
+            let failure = part
                 .failure
                 .clone()
-                .filter(|_| part.counts == Counts { failed: part.counts.failed, ..Counts::default() }),
+                .filter(|_| part.counts == Counts { failed: part.counts.failed, ..Counts::default() });
+            TargetResult::new(name.clone(), part.counts, failure)
         };
         self.applications.iter().map(target).collect()
     }

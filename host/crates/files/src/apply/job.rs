@@ -192,7 +192,7 @@ impl<'a> Job<'a> {
                 let ended = state.ended.lock().clone();
                 let incomplete = state.failed.load(Ordering::Relaxed);
                 let stopped = || self.stopped.lock().clone().filter(|_| incomplete);
-                TargetResult { target: diff.target.name.clone(), counts, failure: ended.or_else(stopped) }
+                TargetResult::new(diff.target.name.clone(), counts, ended.or_else(stopped))
             })
             .collect()
     }

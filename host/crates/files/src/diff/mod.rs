@@ -117,6 +117,7 @@ impl TargetDiff {
             changes: self.ops.iter().filter(|op| op.writes()).count() as u64,
             declared: self.view.files,
             first_fill: self.first_fill,
+            removals: None,
         }
     }
 

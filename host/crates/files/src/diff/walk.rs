@@ -443,7 +443,9 @@ impl Walk<'_> {
             Origin::Folder { .. } | Origin::File { .. } => {
                 found.size == entry.size
                     && match self.options.compare {
-                        Compare::Quick => self.same_time(entry.mtime_ns, found.mtime_ns),
+                        Compare::Quick => {
+                            self.same_time(entry.mtime_ns, found.mtime_ns) || self.is_a_copy(spot, name)?
+                        }
                         Compare::Full => self.source_digest(spot)? == self.read(spot.dir, name)?,
                     }
             }
@@ -457,6 +459,16 @@ impl Walk<'_> {
             self.part.unchanged();
         }
         Ok(())
+    }
+
+    /// Whether a file of the right size and another time has the right content: one that DFS Replication or a person put
+    /// there. To read it costs less than to copy it again. What cannot be read here is copied, which may well work.
+    fn is_a_copy(&self, spot: &Spot<'_>, name: &[u8]) -> Result<bool, Failure> {
+        let same = self.read(spot.dir, name).and_then(|there| Ok(there == self.source_digest(spot)?));
+        match same {
+            Err(failure) if failure.kind == FailureKind::Stopped => Err(failure),
+            same => Ok(same.unwrap_or(false)),
+        }
     }
 
     /// A declaration that wants one content alone: what is in the way if the source has another.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use syncline_domain::{Failure, FailureKind, Fault, ids::StoreId};
 
 use super::{FOLDER, open_root};
-use crate::store::RESERVED;
+use crate::{access, store::RESERVED};
 
 const MARK: &[u8] = b"store.json";
 const NEW_MARK: &[u8] = b"store.json.new";
@@ -27,6 +27,7 @@ struct Mark {
 /// Why there is no id to be had.
 pub(super) enum NoMark {
     Missing,
+    NoRight,
     Broken(String),
 }
 
@@ -34,6 +35,7 @@ pub(super) enum NoMark {
 pub(super) fn read(root: BorrowedFd<'_>) -> Result<StoreId, NoMark> {
     let missing = |errno: Errno| match errno {
         Errno::NOENT => NoMark::Missing,
+        Errno::ACCESS | Errno::PERM => NoMark::NoRight,
         other => NoMark::Broken(other.to_string()),
     };
     let own = rustix::fs::openat(root, RESERVED, FOLDER, Mode::empty()).map_err(missing)?;
@@ -52,6 +54,13 @@ pub(super) fn adopt(path: &Path, id: StoreId) -> Result<StoreId, Failure> {
     match read(root.as_fd()) {
         Ok(found) => Ok(found),
         Err(NoMark::Missing) => write(path, root.as_fd(), id),
+        Err(NoMark::NoRight) => Err(Failure::denied(
+            "permission",
+            format!(
+                "account {} may not read the mark of {path:?} (.syncline/store.json): give that account read and write",
+                access::account()
+            ),
+        )),
         Err(NoMark::Broken(why)) => Err(Failure::settings(
             "mark",
             format!(

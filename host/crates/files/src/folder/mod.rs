@@ -29,7 +29,7 @@ use rustix::{
 use syncline_domain::{Failure, Name, RelPath, ids::StoreId};
 
 use crate::{
-    errors,
+    access, errors, intake,
     rate::Rate,
     store::{Dir, Names, RESERVED, Store},
 };
@@ -95,6 +95,9 @@ impl FolderStore {
         options: FolderOptions,
     ) -> Result<Self, Failure> {
         let root = open_root(path).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                return no_right(&name, path, "open its folder");
+            }
             let message = format!(
                 "store {name}: its folder {path:?} cannot be opened: {error}; mount the share, or correct the store's path"
             );
@@ -114,6 +117,16 @@ impl FolderStore {
         inner.check_mark()?;
         Ok(Self(Arc::new(inner)))
     }
+}
+
+/// The store is there, and this account may not use it.
+fn no_right(name: &Name, path: &Path, doing: &str) -> Failure {
+    let account = access::account();
+    let message = format!(
+        "store {name}: account {account} may not {doing}, {path:?}: the right to read is missing; give that account read and \
+         write"
+    );
+    Failure::denied("permission", message)
 }
 
 fn open_root(path: &Path) -> std::io::Result<cap_std::fs::Dir> {
@@ -150,7 +163,10 @@ impl Store for FolderStore {
                 ),
             )
         };
-        let stat = rustix::fs::stat(&inner.path).map_err(|errno| vanished(format!("is gone: {errno}")))?;
+        let stat = rustix::fs::stat(&inner.path).map_err(|errno| match errno {
+            Errno::ACCESS => no_right(&inner.name, &inner.path, "look at its folder"),
+            errno => vanished(format!("is gone: {errno}")),
+        })?;
         if (stat.st_dev, stat.st_ino) == inner.identity {
             Ok(())
         } else {
@@ -172,25 +188,11 @@ impl Store for FolderStore {
     }
 
     fn prepare(&self, keep: &HashSet<String>) -> Result<u64, Failure> {
-        let temp = self.0.temp()?;
-        let place = temp_path();
-        let fail = |doing, errno| self.0.fail(&place, doing, errno);
-        let listed = rustix::fs::openat(temp, c".", FOLDER, Mode::empty()).map_err(|e| fail("open", e))?;
-        let mut names = Names::default();
-        dir::list(&listed, &mut names).map_err(|errno| fail("list", errno))?;
-        let mut kept = 0;
-        for (name, _) in names.iter() {
-            if std::str::from_utf8(name).is_ok_and(|name| keep.contains(name)) {
-                let stat = rustix::fs::statat(temp, name, AtFlags::SYMLINK_NOFOLLOW);
-                kept += stat.map_or(0, |stat| stat.st_size.max(0).unsigned_abs());
-                continue;
-            }
-            match rustix::fs::unlinkat(temp, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(fail("clear", errno)),
-            }
-        }
-        Ok(kept)
+        self.0.clear_temp(keep, |name| !name.starts_with(intake::PREFIX.as_bytes()))
+    }
+
+    fn sweep(&self, prefix: &str, keep: &HashSet<String>) -> Result<u64, Failure> {
+        self.0.clear_temp(keep, |name| name.starts_with(prefix.as_bytes()))
     }
 
     fn admit(&self, bytes: u64, keep_going: &dyn Fn() -> Result<(), Failure>) -> Result<(), Failure> {
@@ -209,6 +211,9 @@ impl Inner {
             Ok(found) if found == *id => return Ok(()),
             Ok(found) => format!("carries the mark of another store ({found}, not {id})"),
             Err(mark::NoMark::Missing) => "does not carry the store's mark (.syncline/store.json)".to_owned(),
+            Err(mark::NoMark::NoRight) => {
+                return Err(no_right(name, path, "read its mark (.syncline/store.json)"));
+            }
             Err(mark::NoMark::Broken(why)) => format!("has a mark that cannot be read: {why}"),
         };
         Err(Failure::unavailable(
@@ -217,6 +222,29 @@ impl Inner {
                 "store {name}: {path:?} {why}; mount the share that belongs there, or adopt the folder anew"
             ),
         ))
+    }
+
+    /// Removes temporary files whose names are `among` those asked for, all but those in `keep`, whose bytes it counts.
+    fn clear_temp(&self, keep: &HashSet<String>, among: impl Fn(&[u8]) -> bool) -> Result<u64, Failure> {
+        let temp = self.temp()?;
+        let place = temp_path();
+        let fail = |doing, errno| self.fail(&place, doing, errno);
+        let listed = rustix::fs::openat(temp, c".", FOLDER, Mode::empty()).map_err(|e| fail("open", e))?;
+        let mut names = Names::default();
+        dir::list(&listed, &mut names).map_err(|errno| fail("list", errno))?;
+        let mut kept = 0;
+        for (name, _) in names.iter().filter(|(name, _)| among(name)) {
+            if std::str::from_utf8(name).is_ok_and(|name| keep.contains(name)) {
+                let stat = rustix::fs::statat(temp, name, AtFlags::SYMLINK_NOFOLLOW);
+                kept += stat.map_or(0, |stat| stat.st_size.max(0).unsigned_abs());
+                continue;
+            }
+            match rustix::fs::unlinkat(temp, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(fail("clear", errno)),
+            }
+        }
+        Ok(kept)
     }
 
     /// `.syncline/tmp`, made when first needed.

@@ -311,15 +311,31 @@ impl Digests for Memory {
 pub struct Counting {
     pub inner: Arc<dyn Store>,
     pub read: Arc<AtomicU64>,
+    /// Whether no file of it can be opened: root can open whatever a file's mode forbids.
+    pub refuses: bool,
 }
 
 impl Counting {
     /// Puts one before the library.
     pub fn library(world: &mut World) -> Arc<AtomicU64> {
+        Self::before(&mut world.sources[0].store)
+    }
+
+    /// Puts one before a target.
+    pub fn target(world: &mut World, number: usize) -> Arc<AtomicU64> {
+        Self::before(&mut world.targets[number].store)
+    }
+
+    fn before(store: &mut Arc<dyn Store>) -> Arc<AtomicU64> {
         let read = Arc::new(AtomicU64::new(0));
-        let inner = Arc::clone(&world.sources[0].store);
-        world.sources[0].store = Arc::new(Self { inner, read: Arc::clone(&read) });
+        *store = Arc::new(Self { inner: Arc::clone(store), read: Arc::clone(&read), refuses: false });
         read
+    }
+
+    /// Lets no file of a target be opened.
+    pub fn refuse(world: &mut World, number: usize) {
+        let inner = Arc::clone(&world.targets[number].store);
+        world.targets[number].store = Arc::new(Self { inner, read: Arc::default(), refuses: true });
     }
 }
 
@@ -337,7 +353,8 @@ impl Store for Counting {
         self.inner.still_there()
     }
     fn dir(&self, path: &RelPath) -> Result<Box<dyn Dir>, Failure> {
-        Ok(Box::new(CountingDir(self.inner.dir(path)?, Arc::clone(&self.read))))
+        let (inner, read) = (self.inner.dir(path)?, Arc::clone(&self.read));
+        Ok(Box::new(CountingDir { inner, read, refuses: self.refuses }))
     }
     fn free_bytes(&self) -> Result<Option<u64>, Failure> {
         self.inner.free_bytes()
@@ -350,38 +367,45 @@ impl Store for Counting {
     }
 }
 
-struct CountingDir(Box<dyn Dir>, Arc<AtomicU64>);
+struct CountingDir {
+    inner: Box<dyn Dir>,
+    read: Arc<AtomicU64>,
+    refuses: bool,
+}
 
 impl Dir for CountingDir {
     fn path(&self) -> &RelPath {
-        self.0.path()
+        self.inner.path()
     }
     fn meta(&self) -> Result<Meta, Failure> {
-        self.0.meta()
+        self.inner.meta()
     }
     fn names(&self, into: &mut Names) -> Result<(), Failure> {
-        self.0.names(into)
+        self.inner.names(into)
     }
     fn stat(&self, name: &[u8]) -> Result<Option<Meta>, Failure> {
-        self.0.stat(name)
+        self.inner.stat(name)
     }
     fn open(&self, name: &[u8]) -> Result<Box<dyn Reader>, Failure> {
-        Ok(Box::new(CountingReader(self.0.open(name)?, Arc::clone(&self.1))))
+        if self.refuses {
+            return Err(Failure::denied("permission", "this file cannot be opened"));
+        }
+        Ok(Box::new(CountingReader(self.inner.open(name)?, Arc::clone(&self.read))))
     }
     fn create_folder(&self, name: &[u8], mode: u16) -> Result<(), Failure> {
-        self.0.create_folder(name, mode)
+        self.inner.create_folder(name, mode)
     }
     fn write(&self, temp: &TempName) -> Result<Box<dyn Writer + '_>, Failure> {
-        self.0.write(temp)
+        self.inner.write(temp)
     }
     fn stamp(&self, name: &[u8], stamp: &Stamp) -> Result<(), Failure> {
-        self.0.stamp(name, stamp)
+        self.inner.stamp(name, stamp)
     }
     fn remove(&self, name: &[u8], folder: bool) -> Result<(), Failure> {
-        self.0.remove(name, folder)
+        self.inner.remove(name, folder)
     }
     fn sync(&self) -> Result<(), Failure> {
-        self.0.sync()
+        self.inner.sync()
     }
 }
 

@@ -7,11 +7,13 @@
     reason = "a helper of a test fails like the test itself"
 )]
 
+mod copies_of_others;
 mod copying;
 mod damage;
 mod declarations;
 mod harness;
 mod hostile;
+mod intake;
 mod lease;
 mod marks;
 mod nested;

@@ -148,6 +148,12 @@ impl Db {
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 
+    /// Whether anything stands in the log.
+    pub async fn presence_waits(&self) -> Result<bool> {
+        let query = sql("SELECT seq FROM presence_log LIMIT 1");
+        Ok(query.row(&mut self.read().await?).await?.is_some())
+    }
+
     /// Reads what stands in the log into memory. For opening.
     pub(crate) async fn load_presence(&self) -> Result<()> {
         let query = sql("SELECT node, seq, contacts FROM presence_log ORDER BY seq, node");

@@ -7,7 +7,7 @@ use syncline_domain::{
     run::{Run, RunState},
 };
 
-use crate::{NewRun, db::Db, dialect::sql, error::Result, runs, syncs};
+use crate::{NewRun, db::Db, dialect::sql, error::Result, runs};
 
 impl Db {
     /// Queues a run that publishes this, and no more than this.
@@ -18,7 +18,7 @@ impl Db {
         event: NewEvent,
     ) -> Result<Run> {
         let mut tx = self.begin().await?;
-        syncs::must_exist(&mut tx, &run.sync).await?;
+        runs::must_exist(&mut tx, &run.subject).await?;
         runs::insert(&mut tx, run, RunState::Queued, None, self.now()).await?;
         let query = sql("INSERT INTO publications (run, what) VALUES ($1, $2)");
         query.bind(run.id).bind_json(what).execute(&mut tx).await?;

@@ -69,10 +69,11 @@ pub struct DirectoryWriting {
 impl Db {
     /// Begins to write what a run of a directory comes to.
     pub async fn write_directory(&self, claim: &Claim) -> Result<DirectoryWriting> {
+        let sync = claim.sync()?;
         let tx = self.begin().await?;
         Ok(DirectoryWriting {
             tx,
-            sync: claim.run.sync.clone(),
+            sync: sync.clone(),
             claim: claim.clone(),
             now: self.now(),
             shared: self.is_shared(),

@@ -3,7 +3,7 @@
 use syncline_domain::{
     event::NewEvent,
     ids::{NodeId, RunId},
-    run::{Counts, Ending, Progress, Run, RunState, TargetResult},
+    run::{Counts, Ending, Progress, Run, RunState, TargetResult, Waits},
 };
 
 use super::{
@@ -15,12 +15,14 @@ use crate::{
     db::{Db, Tx},
     dialect::sql,
     error::{Error, Result},
-    syncs,
+    servers, syncs,
 };
 
 impl Db {
-    /// The run begins, with this version of its plugin. Fails with [`Error::Transition`] if it was cancelled meanwhile.
-    pub async fn begin_run(&self, claim: &Claim, plugin_digest: &str) -> Result<Run> {
+    /// The run begins, with this version of its plugin if it has one. Fails with [`Error::Transition`] if it was cancelled
+    /// meanwhile.
+    pub async fn begin_run(&self, claim: &Claim, plugin_digest: impl Into<Option<&str>>) -> Result<Run> {
+        let plugin_digest: Option<&str> = plugin_digest.into();
         let mut tx = self.begin().await?;
         let from = hold(&mut tx, claim).await?;
         check_transition(claim.run.id, from, RunState::Running)?;
@@ -54,6 +56,17 @@ impl Db {
         }
     }
 
+    /// Writes events of the run while it is under way.
+    pub async fn tell_of_run(&self, claim: &Claim, events: Vec<NewEvent>) -> Result<()> {
+        let mut tx = self.begin().await?;
+        hold(&mut tx, claim).await?;
+        for event in events {
+            tx.event(event);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Ends the attempt: state, counts, cursor and events in one transaction with the end of lease and locks.
     ///
     /// State `queued` means another attempt later, `held` that an administrator decides. [`Error::Transition`] if the run
@@ -85,8 +98,11 @@ impl Db {
         check_changed(query.execute(&mut tx).await?, claim.run.id, from, ending.state)?;
         release_locks(&mut tx, claim.run.id, ending.state).await?;
         close_attempt(&mut tx, claim.run.id, ending.state, ending.failure.as_ref(), now).await?;
-        if let Some(cursor) = &ending.cursor {
-            syncs::set_cursor(&mut tx, &claim.run.sync, cursor.as_deref(), now).await?;
+        if let (Some(cursor), Some(sync)) = (&ending.cursor, claim.run.subject.sync()) {
+            syncs::set_cursor(&mut tx, sync, cursor.as_deref(), now).await?;
+        }
+        if let Some(sync) = claim.run.subject.sync() {
+            servers::leave(&mut tx, sync, claim.run.id, &ending.backlog, now).await?;
         }
         let run = find(&mut tx, claim.run.id).await?;
         for event in events {
@@ -97,12 +113,13 @@ impl Db {
     }
 
     /// Puts a claimed run that has not begun back into the queue with other locks, because its sync was changed since it was
-    /// queued. This attempt does not count.
-    pub async fn requeue_with_locks(
+    /// queued, or because its time has not come (`waits`). This attempt does not count.
+    pub async fn requeue(
         &self,
         claim: &Claim,
         locks: &[Lock],
         bound_to: Option<NodeId>,
+        waits: Option<&Waits>,
     ) -> Result<Run> {
         let mut tx = self.begin().await?;
         let from = hold(&mut tx, claim).await?;
@@ -110,10 +127,12 @@ impl Db {
             return Err(Error::Transition { run: claim.run.id, from, to: RunState::Queued });
         }
         let query = sql(
-            "UPDATE runs SET state = 'queued', bound_to = $4, uncounted = uncounted + 1, lease_until = NULL
+            "UPDATE runs SET state = 'queued', bound_to = $4, uncounted = uncounted + 1, lease_until = NULL,
+                not_before = $5, reason = $6
             WHERE id = $1 AND node = $2 AND fencing = $3 AND state = 'claimed'",
         );
         let query = query.bind(claim.run.id).bind(claim.run.node).bind(claim.fencing).bind(bound_to);
+        let query = query.bind(waits.map(|waits| waits.until)).bind(waits.map(|waits| waits.reason.clone()));
         check_changed(query.execute(&mut tx).await?, claim.run.id, from, RunState::Queued)?;
         forget_locks(&mut tx, claim.run.id).await?;
         want_locks(&mut tx, claim.run.id, locks).await?;

@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use syncline_domain::{
     Name,
     ids::{NodeId, RunId},
-    run::{Progress, Run, RunState},
+    run::{Progress, Run, RunState, Subject},
 };
 
-use super::{Lock, columns, find};
+use super::{Lock, columns, find, subject};
 use crate::{
     db::{Db, Tx},
     dialect::{Session, Turn, sql},
@@ -34,6 +34,13 @@ pub struct Claim {
     pub attempts_left: u32,
     /// The locks that it holds.
     pub locks: Vec<Lock>,
+}
+
+impl Claim {
+    /// The sync that it is a run of. [`Error::NotFound`] if it is none.
+    pub fn sync(&self) -> Result<&Name> {
+        self.run.subject.sync().ok_or_else(|| Error::not_found("sync", &self.run.subject))
+    }
 }
 
 /// What a node learns when it extends its lease.
@@ -63,8 +70,8 @@ impl Db {
         let mut table = LockTable::load(&mut tx).await?;
         let mut blocked = Vec::new();
         let chosen = choose(&mut tx, &mut table, &mut blocked, self.node(), self.now()).await?;
-        for (waiting, reason) in blocked.iter().take(REASONS) {
-            tell(&mut tx, waiting, reason).await?;
+        for (waiting, obstacle) in blocked.iter().take(REASONS) {
+            tell(&mut tx, waiting, obstacle).await?;
         }
         let claim = match chosen {
             Some(run) => take(&mut tx, run, self.node(), lease, self.now()).await?,
@@ -90,7 +97,7 @@ impl Db {
                     table.want(&waiting);
                     continue;
                 }
-                if !waiting.mine || table.obstacle(&waiting.locks).is_some() {
+                if !(waiting.mine && waiting.due) || table.obstacle(&waiting.locks).is_some() {
                     return Ok(None);
                 }
                 let claim = take(&mut tx, waiting, self.node(), lease, self.now()).await?;
@@ -129,10 +136,23 @@ pub(crate) async fn hold(session: &mut Session, claim: &Claim) -> Result<RunStat
 /// Whose locks a run has to wait for.
 struct Holder {
     run: RunId,
-    sync: Name,
+    subject: Subject,
     exclusive: bool,
     /// Not if it only waits itself, before the run that looks.
     held: bool,
+}
+
+impl Holder {
+    /// What a run that needs the resource waits for.
+    fn keeps(&self, resource: &str) -> String {
+        let Self { run, subject, .. } = self;
+        match (subject, self.held) {
+            (Subject::Collection(_), true) => format!("{resource} is being refreshed by run {run}"),
+            (Subject::Collection(_), false) => format!("{resource} is next for the refresh of run {run}"),
+            (Subject::Sync(_), true) => format!("{resource}, which is held by run {run} of {subject}"),
+            (Subject::Sync(_), false) => format!("{resource}, which is next for run {run} of {subject}"),
+        }
+    }
 }
 
 /// Who has and who wants which resource.
@@ -144,14 +164,14 @@ struct LockTable {
 impl LockTable {
     async fn load(session: &mut Session) -> Result<Self> {
         let query =
-            sql("SELECT l.run, l.resource, l.exclusive, r.sync FROM run_locks l JOIN runs r ON r.id = l.run
+            sql("SELECT l.run, l.resource, l.exclusive, r.sync, r.collection FROM run_locks l JOIN runs r ON r.id = l.run
             WHERE l.held");
         let mut table = Self::default();
         for row in &query.rows(session).await? {
             let row = row.of("run_locks", "run");
             let holder = Holder {
                 run: row.parse("run")?,
-                sync: row.parse("sync")?,
+                subject: subject(&row)?,
                 exclusive: row.get("exclusive")?,
                 held: true,
             };
@@ -165,8 +185,7 @@ impl LockTable {
         locks.iter().find_map(|lock| {
             let holders = self.by_resource.get(&lock.resource)?;
             let other = holders.iter().find(|holder| holder.exclusive || lock.exclusive)?;
-            let how = if other.held { "which is held by" } else { "which is next for" };
-            Some(format!("waits for {}, {how} run {} of sync {}", lock.resource, other.run, other.sync))
+            Some(other.keeps(&lock.resource))
         })
     }
 
@@ -174,7 +193,7 @@ impl LockTable {
         for lock in &waiting.locks {
             let holder = Holder {
                 run: waiting.run,
-                sync: waiting.sync.clone(),
+                subject: waiting.subject.clone(),
                 exclusive: lock.exclusive,
                 held: false,
             };
@@ -183,13 +202,16 @@ impl LockTable {
     }
 }
 
-/// A queued run whose time has come.
+/// A queued run.
 struct Waiting {
     run: RunId,
-    sync: Name,
+    subject: Subject,
     created_at: Timestamp,
+    /// Whether this node can run it.
     mine: bool,
-    reason: Option<String>,
+    /// Whether its time has come.
+    due: bool,
+    waiting_for: Option<String>,
     locks: Vec<Lock>,
 }
 
@@ -208,7 +230,9 @@ async fn choose(
         after = Some((last.created_at, last.run));
         for waiting in batch {
             match table.obstacle(&waiting.locks) {
-                None if waiting.mine => return Ok(Some(waiting)),
+                None if waiting.mine && waiting.due => return Ok(Some(waiting)),
+                // Why it is tried again says more.
+                _ if !waiting.due => table.want(&waiting),
                 None => table.want(&waiting),
                 Some(reason) => {
                     table.want(&waiting);
@@ -219,7 +243,8 @@ async fn choose(
     }
 }
 
-/// Queued runs whose time has come, oldest first: those that `node` can run, and those of other nodes that are alive, whose
+/// Queued runs whose time has come, and refreshes that will go on (what is half refreshed must not be read in between), oldest
+/// first: those that `node` can run, and those of other nodes that are alive, whose
 /// wishes count as well.
 async fn waiting(
     session: &mut Session,
@@ -230,11 +255,13 @@ async fn waiting(
 ) -> Result<Vec<Waiting>> {
     let (after_time, after_run) =
         after.map_or((i64::MIN, String::new()), |(time, run)| (time.as_microsecond(), run.to_string()));
-    let query = sql("SELECT r.id, r.sync, r.created_at, r.reason, l.resource, l.exclusive,
-            (r.bound_to IS NULL OR r.bound_to = $1) AS mine
+    let query =
+        sql("SELECT r.id, r.sync, r.collection, r.created_at, r.waiting_for, l.resource, l.exclusive,
+            (r.bound_to IS NULL OR r.bound_to = $1) AS mine,
+            (r.not_before IS NULL OR r.not_before <= $2) AS due
         FROM (
-            SELECT id, sync, created_at, reason, bound_to FROM runs
-            WHERE state = 'queued' AND (not_before IS NULL OR not_before <= $2)
+            SELECT id, sync, collection, created_at, waiting_for, bound_to, not_before FROM runs
+            WHERE state = 'queued' AND (not_before IS NULL OR not_before <= $2 OR collection IS NOT NULL)
                 AND (created_at > $3 OR (created_at = $3 AND id > $4))
                 AND (bound_to IS NULL OR bound_to = $1
                     OR bound_to IN (SELECT id FROM nodes WHERE last_seen > {now} - $5))
@@ -250,10 +277,11 @@ async fn waiting(
         if found.last().is_none_or(|last| last.run != run) {
             found.push(Waiting {
                 run,
-                sync: row.parse("sync")?,
+                subject: subject(&row)?,
                 created_at: row.time("created_at")?,
                 mine: row.get("mine")?,
-                reason: row.get("reason")?,
+                due: row.get("due")?,
+                waiting_for: row.get("waiting_for")?,
                 locks: Vec::new(),
             });
         }
@@ -266,10 +294,11 @@ async fn waiting(
 }
 
 /// Writes down what a run waits for, unless it says so already.
-async fn tell(tx: &mut Tx, waiting: &Waiting, reason: &str) -> Result<()> {
-    if waiting.reason.as_deref() != Some(reason) {
-        let query = sql("UPDATE runs SET reason = $2 WHERE id = $1 AND state = 'queued'");
-        query.bind(waiting.run).bind(reason).execute(tx).await?;
+async fn tell(tx: &mut Tx, waiting: &Waiting, obstacle: &str) -> Result<()> {
+    if waiting.waiting_for.as_deref() != Some(obstacle) {
+        let query = sql("UPDATE runs SET reason = $2, waiting_for = $3 WHERE id = $1 AND state = 'queued'");
+        let query = query.bind(waiting.run).bind(format!("waits for {obstacle}")).bind(obstacle);
+        query.execute(tx).await?;
     }
     Ok(())
 }
@@ -285,7 +314,7 @@ async fn take(
     let query =
         sql("UPDATE runs SET state = 'claimed', node = $2, attempt = attempt + 1, fencing = fencing + 1,
             lease_until = {now} + $3, started_at = $4, finished_at = NULL, not_before = NULL, reason = NULL,
-            failure = NULL, progress = $5
+            waiting_for = NULL, failure = NULL, progress = $5
         WHERE id = $1 AND state = 'queued' RETURNING id, fencing, max_attempts, uncounted");
     let query =
         query.bind(chosen.run).bind(node).bind(micros(lease)).bind(now).bind_json(&Progress::default());

@@ -81,7 +81,8 @@ pub(crate) async fn cancel(tx: &mut Tx, run: &Run, reason: &str, now: jiff::Time
 
 async fn end_now(tx: &mut Tx, id: RunId, from: RunState, reason: &str, now: jiff::Timestamp) -> Result<Run> {
     check_transition(id, from, RunState::Cancelled)?;
-    let query = sql("UPDATE runs SET state = 'cancelled', reason = $3, finished_at = $4, not_before = NULL
+    let query = sql("UPDATE runs SET state = 'cancelled', reason = $3, finished_at = $4, not_before = NULL,
+            waiting_for = NULL
         WHERE id = $1 AND state = $2");
     let changed = query.bind(id).bind(from).bind(reason).bind(now).execute(tx).await?;
     check_changed(changed, id, from, RunState::Cancelled)?;

@@ -95,7 +95,7 @@ fn event(run: &Run, next: RunState, told: &str) -> NewEvent {
         RunState::Cancelled => ("run.cancelled", LogLevel::Info, "it is cancelled, as it was asked to be"),
         _ => ("run.lost", LogLevel::Error, "it is not tried again"),
     };
-    NewEvent::new(kind, "system", format!("run of sync {}: {told}; {then}", run.sync))
+    NewEvent::new(kind, "system", format!("run of {}: {told}; {then}", run.subject))
+        .of_run(run.id, &run.subject)
         .level(level)
-        .run(run.id, &run.sync)
 }

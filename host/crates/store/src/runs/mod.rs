@@ -21,7 +21,7 @@ use syncline_domain::{
     Name,
     event::NewEvent,
     ids::{NodeId, RunId, ScheduleId},
-    run::{Counts, Progress, Run, RunMode, RunState, Trigger},
+    run::{Counts, Progress, Repair, Run, RunMode, RunState, Subject, Trigger},
 };
 
 use crate::{
@@ -29,15 +29,16 @@ use crate::{
     dialect::{Session, sql},
     error::{Error, OrNotFound, Result},
     page::{Listed, Page},
-    row::Row,
+    places,
+    row::{Columns, Row},
     syncs,
 };
 
 macro_rules! columns {
     () => {
-        "id, sync, mode, origin, actor, schedule, nominal_time, retry_of, anew, state, reason, attempt, node, \
+        "id, sync, mode, origin, actor, schedule, nominal_time, retry_of, repair, anew, state, reason, attempt, node, \
          bound_to, created_at, not_before, started_at, finished_at, counts, targets, progress, sizes, excesses, \
-         approval, failure, plugin_digest"
+         approval, failure, plugin_digest, collection, waiting_for, only_targets"
     };
 }
 pub(crate) use columns;
@@ -56,8 +57,8 @@ pub struct Lock {
 pub struct NewRun {
     /// Id.
     pub id: RunId,
-    /// The sync.
-    pub sync: Name,
+    /// What it is of.
+    pub subject: Subject,
     /// Whether it changes anything.
     pub mode: RunMode,
     /// What began it.
@@ -70,8 +71,12 @@ pub struct NewRun {
     pub nominal_time: Option<Timestamp>,
     /// The run whose failed operations it tries again.
     pub retry_of: Option<RunId>,
+    /// What it repairs, if that is all it is for.
+    pub repair: Option<Repair>,
     /// Whether the plugin is given no cursor.
     pub anew: bool,
+    /// The targets that it is for; all of the sync if absent.
+    pub only: Option<Vec<Name>>,
     /// The node that alone can run it.
     pub bound_to: Option<NodeId>,
     /// Attempts after failures that can pass, the first included.
@@ -85,6 +90,8 @@ pub struct NewRun {
 pub struct RunFilter {
     /// Of this sync.
     pub sync: Option<Name>,
+    /// Refreshing this collection.
+    pub collection: Option<Name>,
     /// In this state.
     pub state: Option<RunState>,
     /// Of this schedule.
@@ -98,10 +105,10 @@ pub struct RunFilter {
 }
 
 impl Db {
-    /// Queues a run of a sync that is there. [`Error::Exists`] if the id is taken.
+    /// Queues a run of a sync or collection that is there. [`Error::Exists`] if the id is taken.
     pub async fn enqueue_run(&self, run: &NewRun, event: NewEvent) -> Result<Run> {
         let mut tx = self.begin().await?;
-        syncs::must_exist(&mut tx, &run.sync).await?;
+        must_exist(&mut tx, &run.subject).await?;
         insert(&mut tx, run, RunState::Queued, None, self.now()).await?;
         let queued = find(&mut tx, run.id).await?;
         tx.event(event);
@@ -119,6 +126,7 @@ impl Db {
         let mut query = sql(concat!("SELECT ", columns!(), " FROM runs WHERE TRUE"))
             .push_some(" AND id < $?", page.position::<RunId>()?)
             .push_some(" AND sync = $?", filter.sync.as_ref())
+            .push_some(" AND collection = $?", filter.collection.as_ref())
             .push_some(" AND state = $?", filter.state)
             .push_some(" AND schedule = $?", filter.schedule)
             .push_some(" AND mode = $?", filter.mode.map(mode_word))
@@ -144,6 +152,22 @@ impl Db {
     }
 }
 
+/// [`Error::NotFound`] unless what a run is of is there, and stays there until this transaction ends.
+pub(crate) async fn must_exist(session: &mut Session, subject: &Subject) -> Result<()> {
+    match subject {
+        Subject::Sync(name) => syncs::must_exist(session, name).await,
+        Subject::Collection(name) => places::collection_must_exist(session, name).await,
+    }
+}
+
+/// Of the columns `sync` and `collection`.
+pub(crate) fn subject(row: &Columns<'_>) -> Result<Subject> {
+    Ok(match row.parse_opt("collection")? {
+        Some(collection) => Subject::Collection(collection),
+        None => Subject::Sync(row.parse("sync")?),
+    })
+}
+
 /// Writes a new run, in state queued with its locks wanted, or skipped.
 pub(crate) async fn insert(
     tx: &mut Tx,
@@ -155,11 +179,11 @@ pub(crate) async fn insert(
     let finished = state.is_final().then_some(now);
     let query = sql("INSERT INTO runs (id, sync, mode, origin, actor, schedule, nominal_time, retry_of, anew,
             state, reason, attempt, max_attempts, uncounted, losses, bound_to, fencing, created_at, finished_at,
-            counts, targets, progress, sizes, excesses)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, 0, 0, $13, 0, $14, $15,
-            $16, '[]', $17, '[]', '[]')")
+            counts, targets, progress, sizes, excesses, collection, repair, only_targets)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, 0, 0, $13, 0, $14, $15,
+            $16, '[]', $17, '[]', '[]', $18, $19, $20)")
     .bind(run.id)
-    .bind(&run.sync)
+    .bind(run.subject.sync().map_or("", Name::as_str))
     .bind(mode_word(run.mode))
     .bind_word(&run.trigger)
     .bind(&run.actor)
@@ -174,7 +198,10 @@ pub(crate) async fn insert(
     .bind(now)
     .bind(finished)
     .bind_json(&Counts::default())
-    .bind_json(&Progress::default());
+    .bind_json(&Progress::default())
+    .bind(run.subject.collection())
+    .bind_json_opt(run.repair.as_ref())
+    .bind_json_opt(run.only.as_ref());
     query.execute(tx).await.map_err(|error| error.or_exists("run", run.id))?;
     if !state.is_final() {
         want_locks(tx, run.id, &run.locks).await?;
@@ -228,16 +255,19 @@ pub(crate) fn parse(row: &Row) -> Result<Run> {
     let row = row.of("runs", "id");
     Ok(Run {
         id: row.parse("id")?,
-        sync: row.parse("sync")?,
+        subject: subject(&row)?,
         mode: row.word("mode")?,
         trigger: row.word("origin")?,
         actor: row.get("actor")?,
         schedule: row.parse_opt("schedule")?,
         nominal_time: row.time_opt("nominal_time")?,
         retry_of: row.parse_opt("retry_of")?,
+        repair: row.json_opt("repair")?,
         anew: row.get("anew")?,
+        only: row.json_opt("only_targets")?,
         state: row.parse("state")?,
         reason: row.get("reason")?,
+        waiting_for: row.get("waiting_for")?,
         attempt: row.unsigned("attempt")?,
         node: row.parse_opt("node")?,
         bound_to: row.parse_opt("bound_to")?,

@@ -120,9 +120,11 @@ async fn begin_tick(tx: &mut Tx, schedule: &Schedule, run: &NewRun, now: Timesta
     let obstacle = obstacle(schedule.spec.overlap, &others);
     if let Some(reason) = obstacle {
         runs::insert(tx, run, RunState::Skipped, Some(&reason), now).await?;
-        let message = format!("a tick of sync {} was skipped: {reason}", run.sync);
+        let message = format!("a tick of {} was skipped: {reason}", run.subject);
         tx.event(
-            NewEvent::new("run.skipped", &run.actor, message).level(LogLevel::Warn).run(run.id, &run.sync),
+            NewEvent::new("run.skipped", &run.actor, message)
+                .of_run(run.id, &run.subject)
+                .level(LogLevel::Warn),
         );
         return Ok(RunState::Skipped);
     }
@@ -132,8 +134,8 @@ async fn begin_tick(tx: &mut Tx, schedule: &Schedule, run: &NewRun, now: Timesta
         }
     }
     runs::insert(tx, run, RunState::Queued, None, now).await?;
-    let message = format!("a run of sync {} was queued by its schedule", run.sync);
-    tx.event(NewEvent::new("run.queued", &run.actor, message).run(run.id, &run.sync));
+    let message = format!("a run of {} was queued by its schedule", run.subject);
+    tx.event(NewEvent::new("run.queued", &run.actor, message).of_run(run.id, &run.subject));
     Ok(RunState::Queued)
 }
 
@@ -160,7 +162,7 @@ async fn unfinished(tx: &mut Tx, run: &NewRun) -> Result<Vec<Run>> {
         " FROM runs WHERE sync = $1 AND mode = 'apply'
             AND state IN ('queued', 'claimed', 'running', 'held', 'cancelling') ORDER BY id {for update}"
     ));
-    query.bind(&run.sync).rows(tx).await?.iter().map(runs::parse).collect()
+    query.bind(run.subject.sync()).rows(tx).await?.iter().map(runs::parse).collect()
 }
 
 async fn cancel_other(tx: &mut Tx, other: &Run, by: RunId, now: Timestamp) -> Result<()> {
@@ -173,8 +175,8 @@ async fn cancel_other(tx: &mut Tx, other: &Run, by: RunId, now: Timestamp) -> Re
         RunState::Cancelled => ("run.cancelled", "is cancelled"),
         _ => ("run.cancelling", "is being cancelled"),
     };
-    let message = format!("run of sync {} {how}: the next tick of its schedule takes its place", other.sync);
-    tx.event(NewEvent::new(kind, "system", message).run(other.id, &other.sync));
+    let message = format!("run of {} {how}: the next tick of its schedule takes its place", other.subject);
+    tx.event(NewEvent::new(kind, "system", message).of_run(other.id, &other.subject));
     Ok(())
 }
 

@@ -191,7 +191,7 @@ both_engines! {
             fenced(db.append_log(&claim, &[line]).await);
             fenced(db.clear_operations(&claim).await);
             fenced(db.append_operations(&claim, &[]).await);
-            fenced(db.requeue_with_locks(&claim, &[], None).await.map(drop));
+            fenced(db.requeue(&claim, &[], None, None).await.map(drop));
             let ending = Ending { cursor: Some(Some(vec![1])), ..Ending::new(RunState::Succeeded) };
             fenced(db.end_attempt(&claim, &ending, &[event("run.succeeded")]).await.map(drop));
         };

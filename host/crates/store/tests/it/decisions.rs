@@ -40,8 +40,15 @@ async fn run_in(lab: &Lab, db: &Db, state: RunState) -> RunId {
 }
 
 fn approval(lab: &Lab) -> Approval {
-    let size =
-        Size { target: name("site"), deletes: 9, removable: 9, changes: 0, declared: 0, first_fill: false };
+    let size = Size {
+        target: name("site"),
+        deletes: 9,
+        removable: 9,
+        changes: 0,
+        declared: 0,
+        first_fill: false,
+        removals: None,
+    };
     Approval { actor: "boss".to_owned(), at: lab.now(), sizes: vec![size] }
 }
 

@@ -14,7 +14,7 @@ use syncline_domain::{
         Reference, RejectionRecord, SourceSpec, Value,
     },
     ids::{DeviceId, DirectoryEntryId, RunId, UserId},
-    run::{Ending, RunState},
+    run::{Ending, RunState, Subject},
     sync::Sync,
 };
 use syncline_store::{
@@ -50,7 +50,7 @@ async fn with_directory(lab: &Lab) -> Db {
 /// A run of a sync that is under way. Nothing else may be queued.
 async fn run_of(lab: &Lab, db: &Db, sync: &str, lease: Duration) -> Claim {
     lab.pass(Duration::from_millis(1));
-    let new = NewRun { id: RunId::new(lab.now()), sync: name(sync), ..lab.new_run(&[]) };
+    let new = NewRun { id: RunId::new(lab.now()), subject: Subject::Sync(name(sync)), ..lab.new_run(&[]) };
     db.enqueue_run(&new, event("run.queued")).await.unwrap();
     let claim = db.claim_run(lease).await.unwrap().unwrap();
     db.begin_run(&claim, "blake3:1").await.unwrap();

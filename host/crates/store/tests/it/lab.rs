@@ -9,10 +9,12 @@ use syncline_domain::{
     Name, RelPath,
     clock::Clock,
     event::NewEvent,
+    guard::GuardLimits,
     ids::{NodeId, RunId, StoreId},
     place::{Collection, StoreKind, StoreRecord},
     plugin::{Manifest, PluginState, PluginVersion, SandboxLimits},
-    run::{Run, RunMode, Trigger},
+    refresh::CollectionSource,
+    run::{Run, RunMode, Subject, Trigger},
     sync::{Sync, SyncSpec},
 };
 use syncline_store::{Claim, Db, Lock, NewRun, Result, SecretKey};
@@ -194,6 +196,10 @@ impl Lab {
             store: name(store),
             prefix: RelPath::new(b"library/\xff".to_vec()).unwrap(),
             description: "Patches".to_owned(),
+            source: CollectionSource::None,
+            refresh: None,
+            limits: GuardLimits::default(),
+            as_made: false,
             created_at: self.now(),
             revision: 1,
         }
@@ -202,7 +208,14 @@ impl Lab {
     pub fn sync(&self, sync: &str) -> Sync {
         let spec = serde_json::json!({ "plugin": "p", "sources": ["patches"], "targets": ["site"] });
         let spec: SyncSpec = serde_json::from_value(spec).unwrap();
-        Sync { name: name(sync), spec, created_at: self.now(), updated_at: self.now(), revision: 1 }
+        Sync {
+            name: name(sync),
+            spec,
+            made_by: None,
+            created_at: self.now(),
+            updated_at: self.now(),
+            revision: 1,
+        }
     }
 
     /// A run of the sync `s` that needs `locks`: those that begin with `!` exclusively.
@@ -213,14 +226,16 @@ impl Lab {
         };
         NewRun {
             id: RunId::new(self.now()),
-            sync: name("s"),
+            subject: Subject::Sync(name("s")),
             mode: RunMode::Apply,
             trigger: Trigger::Manual,
             actor: "tester".to_owned(),
             schedule: None,
             nominal_time: None,
             retry_of: None,
+            repair: None,
             anew: false,
+            only: None,
             bound_to: None,
             max_attempts: 3,
             locks: locks.iter().map(lock).collect(),

@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 
 use syncline_domain::{
-    Failure,
+    Failure, RelPath,
     guard::{Excess, Size},
     ids::RunId,
-    run::{Counts, Ending, Phase, PluginProgress, Progress, RunMode, RunState, TargetResult, Trigger},
+    run::{
+        Counts, Ending, Phase, PluginProgress, Progress, Repair, RunMode, RunState, Subject, TargetResult,
+        Trigger,
+    },
+    sync::Compare,
 };
 use syncline_store::{Error, NewRun, Page, RunFilter};
 
@@ -23,6 +27,11 @@ both_engines! {
             mode: RunMode::Preview,
             trigger: Trigger::Retry,
             retry_of: Some(RunId::new(lab.now())),
+            repair: Some(Repair {
+                collection: name("patches"),
+                check: Compare::Full,
+                targets: [(name("site"), Some([RelPath::from_text("a/b").unwrap()].into())), (name("lab"), None)].into(),
+            }),
             anew: true,
             bound_to: Some(lab.node),
             ..lab.new_run(&["store:site", "!store:site"])
@@ -31,11 +40,12 @@ both_engines! {
         assert_eq!(db.run(run.id).await.unwrap(), run);
         assert_eq!((run.state, run.attempt, run.mode, run.trigger), (RunState::Queued, 0, new.mode, new.trigger));
         assert_eq!((run.retry_of, run.anew, run.bound_to), (new.retry_of, true, Some(lab.node)));
+        assert_eq!(run.repair, new.repair);
         assert_eq!((run.created_at, run.finished_at), (lab.now(), None));
 
         let twice = db.enqueue_run(&new, event("run.queued")).await.unwrap_err();
         assert!(matches!(twice, Error::Exists { what: "run", .. }), "{twice}");
-        let nothing = NewRun { id: RunId::new(lab.now()), sync: name("x"), ..new };
+        let nothing = NewRun { id: RunId::new(lab.now()), subject: Subject::Sync(name("x")), ..new };
         let nothing = db.enqueue_run(&nothing, event("run.queued")).await.unwrap_err();
         assert!(matches!(nothing, Error::NotFound { what: "sync", .. }));
         let unknown = db.run(RunId::new(lab.now())).await.unwrap_err();
@@ -99,13 +109,13 @@ both_engines! {
             remaining_ms: Some(1_000),
             ..Progress::default()
         };
-        let target = TargetResult { target: name("site"), counts: counts(1), failure: None };
+        let target = TargetResult::new(name("site"), counts(1), None);
         db.save_progress(&claim, &progress, &counts(1), std::slice::from_ref(&target)).await.unwrap();
         let run = db.run(claim.run.id).await.unwrap();
         assert_eq!((run.progress, run.counts, run.targets), (progress, counts(1), vec![target.clone()]));
 
         let size = Size {
-            target: name("site"), deletes: 1, removable: 2, changes: 3, declared: 4, first_fill: true,
+            target: name("site"), deletes: 1, removable: 2, changes: 3, declared: 4, first_fill: true, removals: None,
         };
         let ending = Ending {
             counts: counts(2),
@@ -180,12 +190,12 @@ both_engines! {
         let db = lab.with_sync().await;
         let claim = lab.claimed(&db, LONG).await;
         let locks = lab.new_run(&["!store:other"]).locks;
-        let run = db.requeue_with_locks(&claim, &locks, None).await.unwrap();
+        let run = db.requeue(&claim, &locks, None, None).await.unwrap();
         assert_eq!(run.state, RunState::Queued);
         let again = db.claim_run(LONG).await.unwrap().unwrap();
         assert_eq!((again.run.id, again.attempts_left, &again.locks), (run.id, 2, &locks));
         db.begin_run(&again, "blake3:1").await.unwrap();
-        let late = db.requeue_with_locks(&again, &locks, None).await.unwrap_err();
+        let late = db.requeue(&again, &locks, None, None).await.unwrap_err();
         assert!(matches!(late, Error::Transition { from: RunState::Running, .. }));
     }
 }

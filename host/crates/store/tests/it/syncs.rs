@@ -51,7 +51,7 @@ both_engines! {
         assert_eq!(in_use.to_string(), format!("sync \"s\" is in use by run {}", run.id));
         db.cancel_run(run.id, "tester", event("run.cancelled")).await.unwrap();
         db.remove_sync(&name("s"), event("sync.removed")).await.unwrap();
-        assert_eq!(db.run(run.id).await.unwrap().sync, name("s"), "runs stay in the history");
+        assert_eq!(db.run(run.id).await.unwrap().subject.sync(), Some(&name("s")), "runs stay in the history");
         let twice = db.remove_sync(&name("s"), event("sync.removed")).await.unwrap_err();
         assert!(matches!(twice, Error::NotFound { .. }));
     }

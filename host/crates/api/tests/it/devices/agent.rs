@@ -262,7 +262,6 @@ impl Server {
 
     /// The only device, with all contacts brought in.
     pub async fn device(&self) -> Value {
-        self.engine.fold_contacts().await.unwrap();
         let list = self.get("/api/v1/devices").await.is(200);
         assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
         list["items"][0].clone()

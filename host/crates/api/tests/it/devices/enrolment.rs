@@ -45,7 +45,6 @@ async fn an_agent_that_takes_no_credential_keeps_the_token_for_its_device() {
         let answer = agent.send(&server, &message).await;
         assert!(answer.connection_settings.is_none() && answer.error_response.is_none());
     }
-    server.engine.fold_contacts().await.unwrap();
     let device = server.get(&path).await.is(200);
     assert_eq!((&device["state"], &device["name"]), (&json!("enrolled"), &json!("till")));
 

@@ -137,7 +137,7 @@ impl Engine {
         trigger: Trigger,
         actor: &str,
     ) -> Result<bool> {
-        let mut new = self.new_run(sync, RunMode::Apply, actor).await?;
+        let mut new = self.new_run(sync, RunMode::Apply, None, actor).await?;
         new.trigger = trigger;
         let message = format!("A run of sync {} was started by a change", sync.name);
         let event = NewEvent::new("run.queued", actor, message).run(new.id, &sync.name);

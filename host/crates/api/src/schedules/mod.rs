@@ -1,20 +1,27 @@
 //! Schedules: when syncs run by themselves.
 
+mod body;
+mod now;
+
+pub(crate) use now::*;
+
 use axum::{extract::State, response::Response};
+use body::{EditedBody, NewBody, NewParts};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use syncline_domain::{
     Name,
     ids::{NodeId, ScheduleId},
-    schedule::{Owner, Schedule, ScheduleSpec},
+    schedule::{Overlap, Owner, Schedule, ScheduleSpec, When},
+    sync::{MadeBy, Pace, Sync},
 };
 use syncline_engine::Engine;
 
 use crate::{
     auth::{Operator, Viewer},
     conditional::{IfMatch, Tagged, created},
-    input::{At, Beside, Edited, Json, NoParams, Params, Shown, With},
+    input::{At, Json, NoParams, Params},
     nodes::NodeView,
     page::{self, Items},
     problem::Result,
@@ -28,6 +35,15 @@ pub(crate) struct ScheduleView {
     id: ScheduleId,
     #[serde(flatten)]
     spec: ScheduleSpec,
+    /// Collections that it brings to its servers, where it was made of components and servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    components: Option<Vec<Name>>,
+    /// Its distribution servers, where it was made of components and servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers: Option<Vec<Name>>,
+    /// Servers that could not be tried when it was made, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     /// Who fires it.
     owner: OwnerView,
     /// When it was made.
@@ -62,7 +78,8 @@ pub(crate) enum OwnerView {
 }
 
 impl ScheduleView {
-    fn new(schedule: Schedule, nodes: &[NodeView]) -> Self {
+    fn new(schedule: Schedule, around: &Around) -> Self {
+        let (nodes, made) = (&around.nodes, around.made_of(&schedule));
         let owner = match schedule.owner {
             Owner::Cluster => OwnerView::Cluster,
             Owner::Node(node) => {
@@ -76,29 +93,46 @@ impl ScheduleView {
             }
         };
         let Schedule { id, spec, created_at, next_nominal, next_run, last_nominal, revision, .. } = schedule;
-        Self { id, spec, owner, created_at, next_nominal, next_run, last_nominal, revision }
+        let (components, servers) = made.map(|made| (made.components, made.servers)).unzip();
+        let warnings = Vec::new();
+        Self {
+            id,
+            spec,
+            components,
+            servers,
+            warnings,
+            owner,
+            created_at,
+            next_nominal,
+            next_run,
+            last_nominal,
+            revision,
+        }
     }
 }
 
-async fn nodes(engine: &Engine) -> Result<Vec<NodeView>> {
-    let nodes = engine.db().nodes().await?;
-    Ok(nodes.into_iter().map(|node| NodeView::new(node, engine)).collect())
+/// What is looked up once for all schedules of an answer.
+struct Around {
+    nodes: Vec<NodeView>,
+    syncs: Vec<Sync>,
+}
+
+impl Around {
+    async fn look(engine: &Engine) -> Result<Self> {
+        let nodes = engine.db().nodes().await?;
+        let nodes = nodes.into_iter().map(|node| NodeView::new(node, engine)).collect();
+        Ok(Self { nodes, syncs: engine.db().syncs().await? })
+    }
+
+    fn made_of(&self, schedule: &Schedule) -> Option<MadeBy> {
+        let sync = self.syncs.iter().find(|sync| sync.name == schedule.spec.sync)?;
+        sync.made_by.clone().filter(|made| made.schedule == schedule.id)
+    }
 }
 
 async fn shown(schedule: Schedule, engine: &Engine) -> Result<Tagged<ScheduleView>> {
     let revision = schedule.revision;
-    Ok(Tagged { revision, body: ScheduleView::new(schedule, &nodes(engine).await?) })
-}
-
-/// Who a new schedule belongs to.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct NewOwner {
-    owner: OwnerChoice,
-}
-
-impl Beside for NewOwner {
-    const FIELDS: &'static [&'static str] = &["owner"];
+    Ok(Tagged { revision, body: ScheduleView::new(schedule, &Around::look(engine).await?) })
 }
 
 /// Who fires a new schedule.
@@ -112,25 +146,52 @@ pub(crate) enum OwnerChoice {
     Cluster,
 }
 
-/// What is needed to make a schedule, for the document.
+/// What is needed to make a schedule, for the document: `sync`, or `components` and `servers`.
 #[derive(utoipa::ToSchema)]
-#[allow(dead_code, reason = "only its schema is used; bodies are read as `With<NewOwner, ScheduleSpec>`")]
+#[allow(dead_code, reason = "only its schema is used; bodies are read as `NewBody`")]
 pub(crate) struct NewSchedule {
     /// Who fires it; the node that answers this request if absent.
     owner: Option<OwnerChoice>,
+    /// The sync that runs, in place of `components` and `servers`.
+    sync: Option<Name>,
+    /// Collections to bring to the servers, of which a sync is made; `engines-and-definitions` is both of these.
+    components: Option<Vec<String>>,
+    /// Distribution servers.
+    servers: Option<Vec<Name>>,
+    /// What that sync is called; after the schedule if absent.
+    name: Option<Name>,
+    /// How many servers that sync fills at once.
+    pace: Option<Pace>,
+    /// When.
+    when: When,
+    /// Each tick is moved later by up to so many seconds.
+    jitter_seconds: Option<u32>,
+    /// What happens to a tick while an earlier run has not ended.
+    overlap: Option<Overlap>,
+    /// A tick that is late by more than this many seconds is skipped.
+    catch_up_seconds: Option<u32>,
+    /// Why it is paused.
+    paused: Option<String>,
+    /// For people.
+    description: Option<String>,
+}
+
+/// A changed schedule, for the document.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "only its schema is used; bodies are read as `EditedBody`")]
+pub(crate) struct EditedSchedule {
     #[serde(flatten)]
     spec: ScheduleSpec,
+    /// With `servers`, where it was made of these: what it brings there from now on.
+    components: Option<Vec<String>>,
+    /// With `components`: the distribution servers.
+    servers: Option<Vec<Name>>,
 }
 
-/// What GET shows of a schedule and PUT does not set.
-pub(crate) struct ScheduleShown;
-
-impl Shown for ScheduleShown {
-    const FIELDS: &'static [&'static str] =
-        &["id", "owner", "created_at", "next_nominal", "next_run", "last_nominal", "revision"];
-}
-
-/// Make a schedule.
+/// Make a schedule, of a sync or of components and servers.
+///
+/// Of components and servers, the sync behind it is made too, and goes with it. The account of its runs must be able to read
+/// and write on each server, which is tried; servers that are away are named in `warnings`, and catch up when they are back.
 #[utoipa::path(
     post, path = "/api/v1/schedules", tag = "schedules",
     request_body = NewSchedule,
@@ -141,12 +202,19 @@ pub(crate) async fn create_schedule(
     caller: Operator,
     State(engine): State<Engine>,
     Params(NoParams {}): Params<NoParams>,
-    Json(new): Json<With<NewOwner, ScheduleSpec>>,
+    Json(new): Json<NewBody>,
 ) -> Result<Response> {
-    let cluster = new.beside.owner == OwnerChoice::Cluster;
-    let schedule = engine.create_schedule(new.rest, cluster, caller.actor()).await?;
+    let (cluster, actor) = (new.owner == OwnerChoice::Cluster, caller.actor());
+    let (schedule, warnings) = match new.of_parts {
+        None => (engine.create_schedule(new.spec, cluster, actor).await?, Vec::new()),
+        Some(NewParts { parts, name, pace }) => {
+            engine.create_schedule_of_parts(parts, name, pace, new.spec, cluster, actor).await?
+        }
+    };
     let location = format!("/api/v1/schedules/{}", schedule.id);
-    Ok(created(&location, shown(schedule, &engine).await?))
+    let mut shown = shown(schedule, &engine).await?;
+    shown.body.warnings = warnings;
+    Ok(created(&location, shown))
 }
 
 /// Which schedules are wanted.
@@ -180,9 +248,9 @@ pub(crate) async fn list_schedules(
     if let Some(sync) = params.sync {
         schedules.retain(|one| one.spec.sync == sync);
     }
-    let nodes = nodes(&engine).await?;
+    let around = Around::look(&engine).await?;
     let items = Items::of(schedules, &page, |one: &Schedule| one.id.to_string());
-    Ok(items.map(|schedule| ScheduleView::new(schedule, &nodes)))
+    Ok(items.map(|schedule| ScheduleView::new(schedule, &around)))
 }
 
 /// Look at a schedule.
@@ -211,7 +279,7 @@ pub(crate) async fn show_schedule(
         ("id" = ScheduleId, Path, description = "The schedule"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of what was read"),
     ),
-    request_body = ScheduleSpec,
+    request_body = EditedSchedule,
     responses((status = 200, description = "Changed", body = ScheduleView, headers(("ETag" = String)))),
     security(("token" = ["operator"])),
 )]
@@ -221,11 +289,12 @@ pub(crate) async fn change_schedule(
     At(id): At<ScheduleId>,
     Params(NoParams {}): Params<NoParams>,
     known: IfMatch,
-    Json(edited): Json<Edited<ScheduleShown, ScheduleSpec>>,
+    Json(edited): Json<EditedBody>,
 ) -> Result<Tagged<ScheduleView>> {
     let present = engine.db().schedule(id).await?.revision;
     let revision = known.revision("schedule", id, present)?;
-    shown(engine.change_schedule(id, edited.spec, revision, caller.actor()).await?, &engine).await
+    let EditedBody { spec, parts } = edited;
+    shown(engine.change_schedule(id, spec, parts, revision, caller.actor()).await?, &engine).await
 }
 
 /// Why a schedule is paused.
@@ -275,7 +344,7 @@ pub(crate) async fn resume_schedule(
 
 /// Remove a schedule, whoever owns it.
 ///
-/// Runs that it began go on.
+/// Runs that it began go on. A sync that was made for it goes too, after its last run.
 #[utoipa::path(
     delete, path = "/api/v1/schedules/{id}", tag = "schedules",
     params(
