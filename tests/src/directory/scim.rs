@@ -70,7 +70,7 @@ impl Scim {
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{ "op": "replace", "path": attribute, "value": value }],
         });
-        self.send("PATCH", &format!("//Users/{user}"), &patch, 200);
+        self.send("PATCH", &format!("//Users/{user}"), &patch, 204);
     }
 
     /// Removes somebody.
