@@ -50,7 +50,7 @@ impl Scim {
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name, "displayName": name.to_uppercase(),
             "emails": [{ "value": format!("{name}@example.org"), "primary": true }], "active": true,
         });
-        self.send("POST", "//Users", &user, 201)
+        self.add("//Users", &user)
     }
 
     /// Adds a group with these members. Answers the id.
@@ -60,7 +60,7 @@ impl Scim {
         let group = json!({
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": name, "members": members,
         });
-        self.send("POST", "//Groups", &group, 201)
+        self.add("//Groups", &group)
     }
 
     /// Sets an attribute of somebody.
@@ -80,10 +80,14 @@ impl Scim {
     }
 
     #[track_caller]
-    fn send(&self, method: &str, path: &str, body: &Value, status: u16) -> String {
+    fn add(&self, path: &str, resource: &Value) -> String {
+        self.send("POST", path, resource, 201)["id"].as_str().expect("a resource has an id").to_owned()
+    }
+
+    #[track_caller]
+    fn send(&self, method: &str, path: &str, body: &Value, status: u16) -> Value {
         let headers = [("content-type", "application/scim+json")];
-        let answer = self.api.send(method, path, &headers, body.to_string().as_bytes()).expect(status);
-        answer["id"].as_str().expect("a resource has an id").to_owned()
+        self.api.send(method, path, &headers, body.to_string().as_bytes()).expect(status)
     }
 }
 
