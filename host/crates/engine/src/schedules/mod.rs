@@ -36,8 +36,24 @@ impl Engine {
         let now = self.clock().now();
         self.check_schedule(&spec, now).await?;
         let id = ScheduleId::new(now);
+        let schedule = self.new_schedule(id, spec, cluster, now)?;
+        let message = format!("A schedule of sync {} was made", schedule.spec.sync);
+        let event = NewEvent::new("schedule.created", actor, message).sync(&schedule.spec.sync);
+        self.db().add_schedule(&schedule, event).await?;
+        self.wake();
+        Ok(schedule)
+    }
+
+    /// A schedule that is to be made.
+    fn new_schedule(
+        &self,
+        id: ScheduleId,
+        spec: ScheduleSpec,
+        cluster: bool,
+        now: Timestamp,
+    ) -> Result<Schedule> {
         let next_nominal = spec.when.next(now, now)?;
-        let schedule = Schedule {
+        Ok(Schedule {
             id,
             owner: if cluster { Owner::Cluster } else { Owner::Node(self.node()) },
             created_at: now,
@@ -46,12 +62,7 @@ impl Engine {
             last_nominal: None,
             revision: 1,
             spec,
-        };
-        let message = format!("A schedule of sync {} was made", schedule.spec.sync);
-        let event = NewEvent::new("schedule.created", actor, message).sync(&schedule.spec.sync);
-        self.db().add_schedule(&schedule, event).await?;
-        self.wake();
-        Ok(schedule)
+        })
     }
 
     /// Makes a sync that reads directories, with a schedule of the cluster: what is known of people is not to grow old because
@@ -70,17 +81,7 @@ impl Engine {
             ..ScheduleSpec::new(sync.name.clone(), when)
         };
         let id = ScheduleId::new(now);
-        let next_nominal = spec.when.next(now, now)?;
-        let schedule = Schedule {
-            id,
-            owner: Owner::Cluster,
-            created_at: now,
-            next_nominal,
-            next_run: fires_at(id, &spec, next_nominal),
-            last_nominal: None,
-            revision: 1,
-            spec,
-        };
+        let schedule = self.new_schedule(id, spec, true, now)?;
         let message = format!("A schedule of sync {} was made, every 60 minutes", sync.name);
         let made = NewEvent::new("schedule.created", actor, message).sync(&sync.name);
         self.db().add_schedule_with_sync(sync, &schedule, vec![event, made]).await?;

@@ -9,12 +9,11 @@ use syncline_domain::{
     ids::ScheduleId,
     place::Collection,
     plugin::not_granted,
-    schedule::{Owner, Schedule, ScheduleSpec},
+    schedule::{Schedule, ScheduleSpec},
     server::DistributionServer,
     sync::{MadeBy, Pace, Sync, SyncSpec},
 };
 
-use super::fires_at;
 use crate::{Engine, Error, Result, servers::KnownServer};
 
 /// The plugin that fills servers.
@@ -63,17 +62,7 @@ impl Engine {
             updated_at: now,
             revision: 1,
         };
-        let next_nominal = spec.when.next(now, now)?;
-        let schedule = Schedule {
-            id,
-            owner: if cluster { Owner::Cluster } else { Owner::Node(self.node()) },
-            created_at: now,
-            next_nominal,
-            next_run: fires_at(id, &spec, next_nominal),
-            last_nominal: None,
-            revision: 1,
-            spec,
-        };
+        let schedule = self.new_schedule(id, spec, cluster, now)?;
         let message = format!("A schedule was made, and sync {} for it", sync.name);
         let event = NewEvent::new("schedule.created", actor, message).sync(&sync.name);
         let schedule = self.db().add_schedule_with_sync(&sync, &schedule, vec![event]).await?;
