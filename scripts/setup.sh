@@ -117,7 +117,11 @@ python_agent() {
         quietly "$1/bin/pip" install --disable-pip-version-check --requirement "$2/requirements.txt"
 }
 
-# The libraries of the agents in tests/agents, in the versions that are pinned there.
+scim_agent() {
+    python_agent "$@"
+}
+
+# The libraries of the agents in tests/agents, and a service that speaks SCIM, in the versions that are pinned there.
 agent() {
     local language=$1 pinned=$2
     local from=tests/agents/$language to=target/agents/$language
@@ -132,4 +136,5 @@ if [[ $purpose == test ]]; then
     cd "$(dirname "$0")/.."
     agent node package-lock.json
     agent python requirements.txt
+    agent scim requirements.txt
 fi

@@ -13,6 +13,11 @@ impl Process {
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}")))
     }
 
+    /// The process itself.
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         self.0.kill().expect("the process runs");

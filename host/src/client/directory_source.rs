@@ -29,7 +29,7 @@ pub enum Action {
         /// Name of the new source
         name: Name,
         /// HOST:PORT of a server that holds this directory; can be repeated, and they are tried in this order
-        #[arg(long = "server", value_name = "HOST:PORT", required = true)]
+        #[arg(long = "server", value_name = "HOST:PORT", required_unless_present = "service")]
         servers: Vec<String>,
         #[command(flatten)]
         spec: Box<Spec>,
@@ -76,6 +76,9 @@ pub enum Action {
 /// What can be set of a source beside its servers.
 #[derive(Debug, Args)]
 pub struct Spec {
+    /// Address of a service that speaks SCIM, in place of servers, such as https://scim.example.com/v2: the kind is scim then
+    #[arg(long, value_name = "URL")]
+    service: Option<String>,
     /// How connections are made safe: ldaps (the default), starttls, or plain, with which the password crosses the network readable
     #[arg(long)]
     security: Option<Security>,
@@ -86,10 +89,10 @@ pub struct Spec {
     /// Who to bind as: a distinguished name, or for Active Directory user@domain; anonymously if absent
     #[arg(long, value_name = "DN")]
     bind_as: Option<String>,
-    /// Name of the secret that holds the password
+    /// Name of the secret that holds the password, or the bearer token of a service
     #[arg(long, value_name = "NAME")]
     secret: Option<String>,
-    /// What the directory is: auto (the default; as it says itself), openldap, active-directory or generic
+    /// What the directory is: auto (the default; as it says itself), openldap, active-directory, generic, or scim
     #[arg(long)]
     kind: Option<DirectoryKind>,
     /// Distinguished name below which it is read; can be repeated; what the server names as its own if absent
@@ -171,8 +174,12 @@ impl Spec {
             Some("") | None => self.authorities.clone(),
             Some(file) => Some(certificates(file)?),
         };
-        let texts =
-            [("certificate_authorities", &authorities), ("bind_as", &self.bind_as), ("secret", &self.secret)];
+        let texts = [
+            ("certificate_authorities", &authorities),
+            ("bind_as", &self.bind_as),
+            ("secret", &self.secret),
+            ("url", &self.service),
+        ];
         for (member, text) in texts {
             match text.as_deref() {
                 None => {}
@@ -180,9 +187,10 @@ impl Spec {
                 Some(text) => drop(body.insert(member.to_owned(), text.into())),
             }
         }
+        let of_url = self.service.as_deref().filter(|url| !url.is_empty()).map(|_| DirectoryKind::Scim);
         let rest = [
             ("security", self.security.map(|one| json!(one))),
-            ("kind", self.kind.map(|one| json!(one))),
+            ("kind", self.kind.or(of_url).map(|one| json!(one))),
             ("connect_timeout_s", self.connect_timeout.map(Value::from)),
             // It is always there, and empty where nothing is said.
             ("description", self.description.clone().map(Value::from)),
@@ -203,7 +211,7 @@ fn table(sources: &[DirectorySource]) -> String {
     for DirectorySource { name, spec, .. } in sources {
         rows.add([
             name.to_string(),
-            list(&spec.servers),
+            spec.url.clone().unwrap_or_else(|| list(&spec.servers)),
             spec.security.to_string(),
             spec.kind.to_string(),
             spec.bind_as.clone().unwrap_or_default(),
@@ -220,16 +228,22 @@ fn details(source: &DirectorySource) -> String {
         None => "those that the system trusts".to_owned(),
     };
     // A comma is in nearly every distinguished name.
-    let bases = spec.bases.join("; ");
+    let bases = match spec.bases.join("; ") {
+        none if none.is_empty() => "what the server names as its own".to_owned(),
+        bases => bases,
+    };
+    let bind_as = spec.bind_as.clone().unwrap_or_else(|| "(anonymous)".to_owned());
+    let of_service = spec.kind == DirectoryKind::Scim;
     fields(&[
         ("name", name.to_string()),
+        ("url", spec.url.clone().unwrap_or_default()),
         ("servers", list(&spec.servers)),
         ("security", spec.security.to_string()),
         ("authorities", if spec.security == Security::Plain { String::new() } else { authorities }),
-        ("bind as", spec.bind_as.clone().unwrap_or_else(|| "(anonymous)".to_owned())),
+        ("bind as", if of_service { String::new() } else { bind_as }),
         ("secret", spec.secret.as_ref().map(Name::to_string).unwrap_or_default()),
         ("kind", spec.kind.to_string()),
-        ("bases", if bases.is_empty() { "what the server names as its own".to_owned() } else { bases }),
+        ("bases", if of_service { String::new() } else { bases }),
         ("referrals", list(&spec.referrals)),
         ("timeout", format!("{} s to connect", spec.connect_timeout_s)),
         ("description", spec.description.clone()),

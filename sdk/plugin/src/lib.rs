@@ -39,7 +39,7 @@
 //! * [`FileSync`]: what a plugin of world `file-sync` implements. [`DevicePolicy`]: of world `device-policy`. [`DirectorySync`]:
 //!   of world `directory-sync`. One trait a world.
 //! * [`desired`]: declaring files. [`stores`]: reading sources. [`policy`]: deciding what devices hold. [`json`]: merging
-//!   settings, writing documents. [`ldap`]: reading directory servers. [`directory`]: declaring what a directory has.
+//!   settings, writing documents. [`ldap`]: reading directory servers. [`http`]: asking web sources. [`directory`]: declaring what a directory has.
 //! * [`Failure`]: saying why something did not work. [`mod@log`]: telling operators. [`progress`], [`clock`]: the rest that a
 //!   host offers, but not to `device-policy`.
 //! * [`raw`]: the contract as generated, for what is not wrapped.
@@ -64,6 +64,7 @@ pub mod directory;
 mod directory_sync;
 mod failure;
 mod file_sync;
+pub mod http;
 pub mod json;
 mod labels;
 pub mod ldap;
@@ -84,6 +85,7 @@ pub use failure::{Failure, FailureKind, Fault, Result};
 pub use file_sync::FileSync;
 #[doc(hidden)]
 pub use file_sync::FileSyncAdapter;
+pub use http::{WebSource, web_sources};
 pub use labels::Labels;
 pub use ldap::{DirectorySource, Session, directory_sources};
 #[doc(hidden)]
@@ -106,7 +108,8 @@ pub mod prelude {
     pub use crate::{
         Answer, Application, Content, Device, DevicePolicy, Directory, DirectorySource, DirectorySync,
         Document, Entry, Failure, File, FileSync, Inventory, NoSettings, Outcome, Prune, Request, Result,
-        Source, Target, Tree, Verdict, debug, directory_sources, error, info, sources, targets, trace, warn,
+        Source, Target, Tree, Verdict, WebSource, debug, directory_sources, error, info, sources, targets,
+        trace, warn, web_sources,
     };
 }
 

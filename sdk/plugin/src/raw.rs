@@ -47,6 +47,7 @@ pub mod directory_sync {
             package syncline:bindings;
             world directory-imports {
                 import syncline:plugin/ldap@0.1.0;
+                import syncline:plugin/http@0.1.0;
                 import syncline:plugin/desired-directory@0.1.0;
             }
         ",

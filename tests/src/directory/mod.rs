@@ -4,6 +4,7 @@
 //! * [`samba`]: Samba as an Active Directory domain controller
 //! * [`misbehaving`]: a small server with the limits of Active Directory, that goes wrong on command
 //! * [`scripted`]: says what it is told to, byte for byte
+//! * [`scim`]: a service that speaks SCIM, and one that goes wrong on command
 //! * [`certificates`]: authorities and what they issue
 //! * [`ldif`]: people and groups to begin with
 
@@ -11,6 +12,7 @@ pub mod certificates;
 pub mod ldif;
 pub mod misbehaving;
 pub mod samba;
+pub mod scim;
 pub mod scripted;
 pub mod slapd;
 

@@ -41,7 +41,8 @@ pub mod directory_sync {
         world: "directory-sync",
         path: "../../../wit",
         imports: {
-            // Directory servers can be far away. All else is answered at once.
+            // Directory and web servers can be far away. All else is answered at once.
+            "syncline:plugin/http": async | trappable,
             "syncline:plugin/ldap": async | trappable,
             default: trappable,
         },

@@ -16,8 +16,8 @@ use wasmtime::{Engine, Store, UpdateDeadline, component::ResourceTable};
 use crate::{
     capability::{
         GivenFailures, clock::ClockContext, desired_directory::DesiredDirectoryContext,
-        desired_files::DesiredFilesContext, ldap::LdapContext, log::LogContext, progress::ProgressContext,
-        settings::SettingsContext, stores::StoresContext,
+        desired_files::DesiredFilesContext, http::HttpContext, ldap::LdapContext, log::LogContext,
+        progress::ProgressContext, settings::SettingsContext, stores::StoresContext,
     },
     host::{LogSink, ProgressSink, StopSignal},
     limits::{Limit, MemoryMeter},
@@ -53,6 +53,7 @@ pub(crate) struct Call {
     pub(crate) stores: StoresContext,
     pub(crate) desired_files: DesiredFilesContext,
     pub(crate) ldap: LdapContext,
+    pub(crate) http: HttpContext,
     pub(crate) desired_directory: DesiredDirectoryContext,
 }
 
@@ -84,6 +85,7 @@ impl Call {
             stores: StoresContext::default(),
             desired_files: DesiredFilesContext::default(),
             ldap: LdapContext::default(),
+            http: HttpContext::default(),
             desired_directory: DesiredDirectoryContext::default(),
             limits,
         })

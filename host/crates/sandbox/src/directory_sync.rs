@@ -16,7 +16,7 @@ use wasmtime::{
     component::{HasSelf, InstancePre, Linker},
 };
 
-pub use crate::capability::ldap::BoundDirectory;
+pub use crate::capability::{http::BoundWeb, ldap::BoundDirectory};
 use crate::{
     bindings::{
         directory_sync::{
@@ -26,7 +26,7 @@ use crate::{
         syncline::plugin::types,
     },
     call::{Call, CallBasis, Entry, Gate, Usage, guarded},
-    capability::{desired_directory::DesiredDirectoryContext, ldap::LdapContext},
+    capability::{desired_directory::DesiredDirectoryContext, http::HttpContext, ldap::LdapContext},
     file_sync::check_cursor,
     host::{DirectorySink, LogSink, ProgressSink, StopSignal},
     outcome::returned,
@@ -47,8 +47,10 @@ pub struct DirectorySyncCall {
     pub allowed: Vec<Capability>,
     /// Limits of its sandbox: `SandboxLimits::for_world` to begin with.
     pub limits: SandboxLimits,
-    /// The directory sources that the sync binds.
+    /// The directory sources that the sync binds and that speak LDAP.
     pub sources: Vec<BoundDirectory>,
+    /// Those that are asked over HTTP.
+    pub web: Vec<BoundWeb>,
     /// Takes what the plugin declares. Where the call fails it is dropped: hand over an `Arc<Mutex<_>>` to have it back.
     pub sink: Box<dyn DirectorySink>,
     /// Takes what it logs.
@@ -91,9 +93,10 @@ pub(crate) async fn declare(
     plugin: &DirectorySyncPre<Call>,
     call: DirectorySyncCall,
 ) -> Result<DirectorySyncAnswer, Failure> {
-    let DirectorySyncCall { limits, settings, log, progress, allowed, sources, sink, .. } = call;
+    let DirectorySyncCall { limits, settings, log, progress, allowed, sources, web, sink, .. } = call;
     let mut data = Call::new(CallBasis { limits, settings, clock, log, progress })?;
     data.ldap = LdapContext::new(sources, &allowed);
+    data.http = HttpContext::new(web, &allowed);
     data.desired_directory = DesiredDirectoryContext::new(sink, &allowed);
     let request = Request { run: call.run.to_string(), cursor: call.cursor };
     let mut ended = guarded(gate, data, &call.stop, Declare { plugin, request }).await?;
@@ -101,7 +104,7 @@ pub(crate) async fn declare(
         Ok(outcome) => check_cursor(outcome.cursor)?,
         Err(failure) => return Err(returned(failure, &ended.call.given)),
     };
-    let incomplete = ended.call.ldap.incomplete();
+    let incomplete = ended.call.ldap.incomplete().or_else(|| ended.call.http.incomplete());
     let sink = ended.call.desired_directory.take()?;
     Ok(DirectorySyncAnswer { sink, cursor, incomplete, usage: ended.call.usage() })
 }

@@ -82,6 +82,57 @@ pub trait DirectorySession: Send {
     async fn receive(&mut self, max_bytes: usize, wait: Duration) -> Result<Vec<u8>, Failure>;
 }
 
+/// A web source that a plugin may ask.
+#[async_trait]
+pub trait WebConnector: Send + Sync {
+    /// One exchange with what was vetted already, not repeated. Fails as `send` in wit/http.wit does, and with code `secret`
+    /// where the answer holds a secret of the source.
+    async fn send(&self, request: WebRequest) -> Result<WebAnswer, Failure>;
+}
+
+/// What a plugin asks a web source for.
+#[derive(Debug, Clone)]
+pub struct WebRequest {
+    /// `GET`, `HEAD`, or one that was granted for this URL.
+    pub method: String,
+    /// At or below the source's own.
+    pub url: url::Url,
+    /// Names and values, none of them the host's own.
+    pub headers: Vec<(String, String)>,
+    /// What the host has to put in.
+    pub secrets: Vec<WebSecret>,
+    /// What is sent.
+    pub body: Option<Vec<u8>>,
+    /// For all of it.
+    pub timeout: Duration,
+    /// Most bytes of the answer's body.
+    pub max_bytes: usize,
+}
+
+/// Where a secret goes in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSecret {
+    /// The header.
+    pub header: String,
+    /// What stands before the secret.
+    pub prefix: String,
+    /// Its name: one of the source's.
+    pub secret: String,
+}
+
+/// What a web source answered.
+#[derive(Debug, Clone)]
+pub struct WebAnswer {
+    /// Whatever it is.
+    pub status: u16,
+    /// Where it came from in the end.
+    pub url: String,
+    /// Names in lower case, without cookies.
+    pub headers: Vec<(String, String)>,
+    /// At most as long as was asked for.
+    pub body: Vec<u8>,
+}
+
 /// Takes what a plugin declares of a directory: `desired-directory` in wit/, with lengths, counts and order checked. Must
 /// not wait. What it refuses is told to the plugin.
 pub trait DirectorySink: Send {

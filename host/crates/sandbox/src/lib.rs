@@ -58,12 +58,12 @@ mod ticker;
 
 pub use call::Usage;
 pub use device_policy::{PolicyAnswer, PolicyCall, PolicyInput};
-pub use directory_sync::{BoundDirectory, DirectorySyncAnswer, DirectorySyncCall};
+pub use directory_sync::{BoundDirectory, BoundWeb, DirectorySyncAnswer, DirectorySyncCall};
 pub use engine::Allocation;
 pub use file_sync::{BoundSource, BoundTarget, FileSyncAnswer, FileSyncCall};
 pub use host::{
     DirectoryConnector, DirectorySession, DirectorySink, FileInfo, Listing, LogSink, ProgressSink,
-    SourceHandle, SourceReader, StopSignal, Stopper,
+    SourceHandle, SourceReader, StopSignal, Stopper, WebAnswer, WebConnector, WebRequest, WebSecret,
 };
 pub use package::{MAX_PACKAGE, Package};
 pub use sandbox::{Plugin, Sandbox, SandboxConfig};

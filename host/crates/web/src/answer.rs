@@ -39,6 +39,19 @@ pub struct Whole {
     pub body: Bytes,
 }
 
+impl Whole {
+    /// Whether these bytes stand anywhere in it: a server that repeats what it was sent would give a secret away.
+    pub fn holds(&self, secret: &[u8]) -> bool {
+        let within = |bytes: &[u8]| !secret.is_empty() && bytes.windows(secret.len()).any(|at| at == secret);
+        within(&self.body)
+            || within(self.url.as_str().as_bytes())
+            || self
+                .headers
+                .iter()
+                .any(|(name, value)| within(name.as_str().as_bytes()) || within(value.as_bytes()))
+    }
+}
+
 impl Answer {
     pub(crate) fn new(url: Url, mut response: Response, patience: Duration) -> Self {
         let mut headers = std::mem::take(response.headers_mut());

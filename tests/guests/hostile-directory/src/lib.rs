@@ -1,7 +1,8 @@
 //! A guest that misbehaves as its settings say when it reads a directory: `{"do": "modify"}`.
 //!
 //! [`Do`] lists all it can do. [`message`] writes LDAPMessages, right and wrong ones, [`talk`] says them to a server,
-//! [`exhaust`] runs into limits, [`lie`] breaks the rules of declaring, [`search`] looks for a password. Each behaviour that
+//! [`exhaust`] runs into limits, [`lie`] breaks the rules of declaring, [`search`] looks for a password, [`web`]
+//! asks web sources. Each behaviour that
 //! the host should end, ends in a success if the host does not: a test that expects a failure then sees it.
 
 mod exhaust;
@@ -9,6 +10,7 @@ mod lie;
 mod message;
 mod search;
 mod talk;
+mod web;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,7 +32,8 @@ struct Settings {
     /// For `look-for`: a text, backwards, so that the settings do not hold it themselves.
     #[serde(default)]
     backwards: String,
-    /// For `send`: an LDAPMessage in hexadecimal digits. For `follow`: a referral.
+    /// For `send`: an LDAPMessage in hexadecimal digits. For `follow`: a referral. For `web-at` a URL, for others of the web a
+    /// path.
     #[serde(default)]
     text: String,
 }
@@ -125,6 +128,31 @@ enum Do {
     NamelessMember,
     /// Put the failure of a forged number on a rejection.
     ForgedRejection,
+
+    /// Ask a web source for `text` and declare a person: what a good plugin does.
+    WebGood,
+    /// Ask a web source for `text`, and say that it was all, whatever came.
+    WebSwallow,
+    /// Ask at `text` in a web source's name.
+    WebAt,
+    /// Ask a web source that is not granted.
+    WebNotGranted,
+    /// Send a POST to `text`.
+    WebPost,
+    /// Send a DELETE to `text`.
+    WebDelete,
+    /// Have a secret sent that is not the source's.
+    WebOtherSecret,
+    /// Say who is asked, beside the host.
+    WebHostHeader,
+    /// End a header early, and begin another.
+    WebSplitHeader,
+    /// Ask for an answer of up to 8 MiB.
+    WebHugeAnswer,
+    /// Send a body of more than 1 MiB.
+    WebHugeBody,
+    /// Have the secret sent, and look for `backwards`, the other way round, in what comes back.
+    WebLookFor,
 }
 
 struct Hostile;
@@ -193,6 +221,19 @@ impl DirectorySync for Hostile {
             Do::ManyAliases => lie::many_aliases()?,
             Do::NamelessMember => lie::nameless_member()?,
             Do::ForgedRejection => lie::forged_rejection()?,
+
+            Do::WebGood => web::good(&settings.text)?,
+            Do::WebSwallow => web::swallow(&settings.text)?,
+            Do::WebAt => web::at(&settings.text)?,
+            Do::WebNotGranted => web::not_granted()?,
+            Do::WebPost => web::sends("POST", &settings.text)?,
+            Do::WebDelete => web::sends("DELETE", &settings.text)?,
+            Do::WebOtherSecret => web::first(|asked| asked.secret("authorization", "Bearer ", "other"))?,
+            Do::WebHostHeader => web::first(|asked| asked.header("Host", "elsewhere.example"))?,
+            Do::WebSplitHeader => web::first(|asked| asked.header("x-a", "b\r\nhost: elsewhere.example"))?,
+            Do::WebHugeAnswer => web::first(|asked| asked.max_bytes(8 << 20))?,
+            Do::WebHugeBody => web::first(|asked| asked.body(vec![b' '; (1 << 20) + 1]))?,
+            Do::WebLookFor => web::look_for(&settings.backwards)?,
         }
         Ok(Outcome::done())
     }

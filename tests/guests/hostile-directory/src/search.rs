@@ -28,7 +28,7 @@ pub(crate) fn look_for(backwards: &str, source: Option<&str>, base: &str) -> Res
     look("its memory", memory(), needle)
 }
 
-fn look(place: &str, bytes: &[u8], backwards: &[u8]) -> Result<()> {
+pub(crate) fn look(place: &str, bytes: &[u8], backwards: &[u8]) -> Result<()> {
     let found = bytes.windows(backwards.len()).any(|window| window.iter().rev().eq(backwards));
     if found { Err(Failure::bug(format!("it was found in {place}")).with_code("found")) } else { Ok(()) }
 }
@@ -36,7 +36,7 @@ fn look(place: &str, bytes: &[u8], backwards: &[u8]) -> Result<()> {
 /// All that this instance has, whatever it is used for.
 #[cfg(target_family = "wasm")]
 #[allow(unsafe_code, reason = "looks at all of the memory, as an attacker would")]
-fn memory() -> &'static [u8] {
+pub(crate) fn memory() -> &'static [u8] {
     const PAGE: usize = 64 << 10;
     let bytes = core::arch::wasm32::memory_size(0) * PAGE;
     // Address 0 is no address in Rust, so it begins behind it.
@@ -44,6 +44,6 @@ fn memory() -> &'static [u8] {
 }
 
 #[cfg(not(target_family = "wasm"))]
-fn memory() -> &'static [u8] {
+pub(crate) fn memory() -> &'static [u8] {
     &[]
 }

@@ -6,6 +6,7 @@ mod imports;
 mod misbehaving;
 mod report;
 mod samba;
+mod scim;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use zeroize::Zeroizing;
 fn source(security: Security, authority: Option<&str>, servers: &[&str]) -> SourceSpec {
     SourceSpec {
         servers: servers.iter().map(|server| (*server).to_owned()).collect(),
+        url: None,
         security,
         certificate_authorities: authority.map(str::to_owned),
         bind_as: Some(ldif::READER.0.to_owned()),

@@ -1,4 +1,4 @@
-//! A directory server, or several that hold the same, as an administrator registers it.
+//! A directory server, or several that hold the same, or a service on the web, as an administrator registers it.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,8 @@ pub enum DirectoryKind {
     ActiveDirectory,
     /// Any server of LDAP version 3.
     Generic,
+    /// A service that speaks SCIM 2.0 (RFC 7644) over HTTP: it has a `url` in place of servers.
+    Scim,
 }
 
 words!(DirectoryKind, "kind of directory":
@@ -43,6 +45,7 @@ words!(DirectoryKind, "kind of directory":
     Openldap = "openldap",
     ActiveDirectory = "active-directory",
     Generic = "generic",
+    Scim = "scim",
 );
 
 /// What an administrator sets of a directory source. Plugins see of it the name, and `kind` and each of `bases` (as
@@ -51,10 +54,15 @@ words!(DirectoryKind, "kind of directory":
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
     /// `host:port` of each server that holds this directory, in the order in which they are tried; 1 to 16. IPv6 addresses
-    /// stand in brackets.
+    /// stand in brackets. None for kind `scim`.
+    #[serde(default)]
     #[schema(example = json!(["dc1.example.com:636"]))]
     pub servers: Vec<String>,
-    /// How connections are made safe.
+    /// Kind `scim` alone: where the service's resources begin, such as `https://scim.example.com/v2`; `/Users` and `/Groups`
+    /// are below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// How connections are made safe. For kind `scim` the URL says it (`https`); one with `http` needs `plain` here.
     #[serde(default)]
     pub security: Security,
     /// Certificates in PEM of the authorities that may vouch for the servers; absent: those that the system trusts.
@@ -63,7 +71,7 @@ pub struct SourceSpec {
     /// Who to bind as: a distinguished name, or for Active Directory `user@domain`. Absent: anonymously.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind_as: Option<String>,
-    /// Name of the secret that holds the password. Goes with `bind_as`.
+    /// Name of the secret that holds the password, and goes with `bind_as`; for kind `scim`, of the one with the bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Name>,
     /// What the directory is.

@@ -9,9 +9,17 @@ use syncline_domain::{
     directory::{DirectoryKind, DirectorySource, Security, SourceSpec, TestReport},
 };
 use syncline_ldap::{Directory, Password, Session};
-use syncline_sandbox::{BoundDirectory, DirectoryConnector, DirectorySession};
+use syncline_sandbox::{BoundDirectory, BoundWeb, DirectoryConnector, DirectorySession};
+use zeroize::Zeroizing;
 
+use super::web::{self, Service};
 use crate::{Engine, Error, Result};
+
+/// What a sync binds, by how it is spoken with.
+pub(crate) struct Bound {
+    pub(crate) directories: Vec<BoundDirectory>,
+    pub(crate) web: Vec<BoundWeb>,
+}
 
 /// A source's servers, as a plugin reaches them.
 struct Connector(Directory);
@@ -47,54 +55,73 @@ impl DirectorySession for Connection {
 
 impl Engine {
     /// The ways to these directory sources, with what a plugin is told of each.
-    pub(crate) async fn connectors(&self, names: &[Name]) -> Result<Vec<BoundDirectory>> {
-        let mut bound = Vec::new();
+    pub(crate) async fn connectors(&self, names: &[Name]) -> Result<Bound> {
+        let mut bound = Bound { directories: Vec::new(), web: Vec::new() };
         for name in names {
             let DirectorySource { name, spec, .. } = self.db().directory_source(name).await?;
+            if spec.kind == DirectoryKind::Scim {
+                bound.web.push(self.service(&spec).await?.bind(name, &spec));
+                continue;
+            }
             let directory = self.directory(&spec).await?;
             let connector = Arc::new(Connector(directory));
-            bound.push(BoundDirectory { labels: labels(&spec), name, connector });
+            bound.directories.push(BoundDirectory { labels: labels(&spec), name, connector });
         }
         Ok(bound)
     }
 
     /// Tries each server of a source.
     pub(crate) async fn test_servers(&self, spec: &SourceSpec) -> Result<TestReport> {
+        if spec.kind == DirectoryKind::Scim {
+            return Ok(self.service(spec).await?.test().await);
+        }
         Ok(self.directory(spec).await?.test(&spec.bases).await)
     }
 
     async fn directory(&self, spec: &SourceSpec) -> Result<Directory> {
         let password = match &spec.secret {
             None => None,
-            Some(secret) => Some(self.password(secret).await?),
+            Some(secret) => Some(Password::new(self.source_secret(secret).await?)?),
         };
         let spec = spec.clone();
         // Authorities of the system are read from their files.
         crate::places::blocking(move || Directory::new(&spec, password)).await
     }
 
-    async fn password(&self, secret: &Name) -> Result<Password> {
-        let value = self.db().secret_value(secret).await.map_err(|error| match error {
+    async fn service(&self, spec: &SourceSpec) -> Result<Service> {
+        let token = match &spec.secret {
+            None => None,
+            Some(secret) => Some(self.source_secret(secret).await?),
+        };
+        let spec = spec.clone();
+        // Authorities of the system are read from their files.
+        crate::places::blocking(move || Service::new(&spec, token)).await
+    }
+
+    async fn source_secret(&self, secret: &Name) -> Result<Zeroizing<Vec<u8>>> {
+        self.db().secret_value(secret).await.map_err(|error| match error {
             syncline_store::Error::NotFound { name, .. } => {
                 let message =
                     format!("there is no secret {name:?}: set it, or name another one in the source");
                 Error::invalid("directory-secret", message)
             }
             other => other.into(),
-        })?;
-        Ok(Password::new(value)?)
+        })
     }
 }
 
 /// What of a source makes no sense by itself. Its password and the authorities of the system are not looked at.
 pub(crate) fn check(spec: &SourceSpec) -> Result<(), Failure> {
+    if spec.kind == DirectoryKind::Scim {
+        return web::check(spec);
+    }
     let security = if spec.certificate_authorities.is_some() { spec.security } else { Security::Plain };
     let alone = SourceSpec { bind_as: None, secret: None, security, ..spec.clone() };
     Directory::new(&alone, None).map(drop)
 }
 
 /// What a plugin is told of a source.
-fn labels(spec: &SourceSpec) -> Vec<(String, String)> {
+pub(super) fn labels(spec: &SourceSpec) -> Vec<(String, String)> {
     let kind = (spec.kind != DirectoryKind::Auto).then(|| ("kind".to_owned(), spec.kind.to_string()));
     let bases = spec.bases.iter().map(|base| ("base".to_owned(), base.clone()));
     bases.chain(kind).collect()

@@ -2,7 +2,7 @@
 
 use syncline_domain::{
     Name,
-    directory::{DirectorySource, Security, SourceSpec, TestReport},
+    directory::{DirectoryKind, DirectorySource, Security, SourceSpec, TestReport},
     event::NewEvent,
     log::LogLevel,
 };
@@ -82,7 +82,7 @@ impl Engine {
 
 fn warned(spec: &SourceSpec) -> &'static str {
     match spec.security {
-        Security::Plain if spec.bind_as.is_some() => ": its password crosses the network readable",
+        Security::Plain if spec.secret.is_some() => ": its secret crosses the network readable",
         Security::Plain => ": what is read crosses the network readable",
         Security::Ldaps | Security::Starttls => "",
     }
@@ -94,6 +94,36 @@ fn level(spec: &SourceSpec) -> LogLevel {
 
 /// What is wrong with a source, in a sentence.
 fn check(spec: &SourceSpec) -> Result<(), String> {
+    match (spec.kind == DirectoryKind::Scim, &spec.url) {
+        (true, _) => check_service(spec)?,
+        (false, Some(_)) => {
+            return Err("url is for kind scim alone: name servers, or set that kind".to_owned());
+        }
+        (false, None) => check_servers(spec)?,
+    }
+    match &spec.certificate_authorities {
+        Some(pem) if pem.len() > MOST_CERTIFICATES => {
+            Err(format!("certificate_authorities have {} bytes: use {MOST_CERTIFICATES} at most", pem.len()))
+        }
+        _ => connect::check(spec).map_err(|failure| failure.message),
+    }
+}
+
+/// What a service on the web has no use for.
+fn check_service(spec: &SourceSpec) -> Result<(), String> {
+    let of_servers = [
+        ("servers", !spec.servers.is_empty()),
+        ("bases", !spec.bases.is_empty()),
+        ("referrals", !spec.referrals.is_empty()),
+        ("bind_as", spec.bind_as.is_some()),
+    ];
+    match of_servers.iter().find(|(_, set)| *set) {
+        Some((field, _)) => Err(format!("{field} is for LDAP: leave it out for kind scim, which has a url")),
+        None => Ok(()),
+    }
+}
+
+fn check_servers(spec: &SourceSpec) -> Result<(), String> {
     if spec.servers.is_empty() || spec.servers.len() > MOST_SERVERS {
         return Err(format!("{} servers: name 1 to {MOST_SERVERS}, each as host:port", spec.servers.len()));
     }
@@ -108,16 +138,10 @@ fn check(spec: &SourceSpec) -> Result<(), String> {
     }
     match (&spec.bind_as, &spec.secret) {
         (Some(_), None) => {
-            return Err("bind_as goes with secret: name the secret that holds the password".to_owned());
+            Err("bind_as goes with secret: name the secret that holds the password".to_owned())
         }
-        (None, Some(_)) => return Err("secret goes with bind_as: say who to bind as".to_owned()),
-        _ => {}
-    }
-    match &spec.certificate_authorities {
-        Some(pem) if pem.len() > MOST_CERTIFICATES => {
-            Err(format!("certificate_authorities have {} bytes: use {MOST_CERTIFICATES} at most", pem.len()))
-        }
-        _ => connect::check(spec).map_err(|failure| failure.message),
+        (None, Some(_)) => Err("secret goes with bind_as: say who to bind as".to_owned()),
+        _ => Ok(()),
     }
 }
 
@@ -127,6 +151,22 @@ mod tests {
 
     fn spec(value: serde_json::Value) -> SourceSpec {
         serde_json::from_value(value).unwrap()
+    }
+
+    fn service(url: &str, more: serde_json::Value) -> serde_json::Value {
+        let mut value = serde_json::json!({ "kind": "scim", "url": url });
+        for (name, one) in more.as_object().unwrap() {
+            value[name] = one.clone();
+        }
+        value
+    }
+
+    #[test]
+    fn a_service_on_the_web_has_a_url() {
+        for good in ["https://scim.example.com", "https://scim.example.com:8443/v2/", "https://[::1]/scim"] {
+            check(&spec(service(good, serde_json::json!({ "secret": "token" })))).unwrap();
+        }
+        check(&spec(service("http://127.0.0.1:80/v2", serde_json::json!({ "security": "plain" })))).unwrap();
     }
 
     #[test]
@@ -143,6 +183,20 @@ mod tests {
             (servers(&["ldap://a:636"]), "scheme"),
             (bind, "secret"),
             (pem, "certificate"),
+            (serde_json::json!({ "kind": "scim" }), "url"),
+            (serde_json::json!({ "servers": ["a:1"], "url": "https://a" }), "kind scim alone"),
+            (service("https://a/v2", serde_json::json!({ "bases": ["dc=x"] })), "bases is for LDAP"),
+            (service("https://a/v2", serde_json::json!({ "bind_as": "x" })), "bind_as is for LDAP"),
+            (service("https://a/v2", serde_json::json!({ "security": "plain" })), "plain"),
+            (service("http://a/v2", serde_json::json!({})), "plain"),
+            (service("ftp://a/v2", serde_json::json!({})), "https"),
+            (service("https://ada:pass@a/v2", serde_json::json!({})), "password"),
+            (service("https://a/v2?x=y", serde_json::json!({})), "?"),
+            (service("https://a/v2", serde_json::json!({ "connect_timeout_s": 0 })), "1 to 120"),
+            (
+                service("https://a", serde_json::json!({ "certificate_authorities": "x" })),
+                "BEGIN CERTIFICATE",
+            ),
         ] {
             let error = check(&spec(value)).unwrap_err();
             assert!(error.contains(told), "{error}");

@@ -75,13 +75,15 @@ async fn declare(work: &Work<'_>, cursor: Option<Vec<u8>>, sink: SharedSink) -> 
     let spec = &work.sync.spec;
     let grants = work.plugin.grants.clone().unwrap_or_default();
     let plugin = engine.load_plugin(&work.plugin.digest).await?;
+    let bound = engine.connectors(&spec.sources).await?;
     let call = DirectorySyncCall {
         run: work.claim.run.id,
         cursor,
         settings: settings::text(&work.plugin.manifest, &spec.settings)?,
         allowed: allowed(&work.plugin.wants, &grants),
         limits: work.plugin.limits,
-        sources: engine.connectors(&spec.sources).await?,
+        sources: bound.directories,
+        web: bound.web,
         sink: Box::new(sink),
         log: Arc::clone(&work.journal) as _,
         progress: Arc::clone(&work.journal) as _,

@@ -8,6 +8,7 @@
 pub(crate) mod clock;
 pub(crate) mod desired_directory;
 pub(crate) mod desired_files;
+pub(crate) mod http;
 pub(crate) mod ldap;
 pub(crate) mod log;
 pub(crate) mod progress;

@@ -13,7 +13,7 @@ use wit_component::DecodedWasm;
 use wit_parser::{Function, Interface, InterfaceId, Resolve, SourceMap, WorldId, WorldItem, WorldKey};
 
 use super::{damaged, types};
-use crate::capability::{desired_directory, desired_files, ldap, stores};
+use crate::capability::{desired_directory, desired_files, http, ldap, stores};
 
 /// The contract that this host has: the version of the package in wit/.
 pub(crate) const CONTRACT: Version = Version::new(0, 1, 0);
@@ -34,7 +34,12 @@ pub(crate) struct WorldRule {
 
 struct Grantable {
     interface: &'static str,
-    powers: &'static [&'static str],
+    /// Whether it has a power of this name.
+    has_power: fn(&str) -> bool,
+}
+
+fn no_power(_: &str) -> bool {
+    false
 }
 
 /// The worlds of this host.
@@ -42,8 +47,11 @@ pub(crate) const WORLDS: &[WorldRule] = &[
     WorldRule {
         name: FILE_SYNC,
         grantable: &[
-            Grantable { interface: stores::INTERFACE, powers: &[] },
-            Grantable { interface: desired_files::INTERFACE, powers: &[desired_files::PRUNE] },
+            Grantable { interface: stores::INTERFACE, has_power: no_power },
+            Grantable {
+                interface: desired_files::INTERFACE,
+                has_power: |power| power == desired_files::PRUNE,
+            },
         ],
         known_by: None,
         of_devices: false,
@@ -51,8 +59,9 @@ pub(crate) const WORLDS: &[WorldRule] = &[
     WorldRule {
         name: DIRECTORY_SYNC,
         grantable: &[
-            Grantable { interface: ldap::INTERFACE, powers: &[] },
-            Grantable { interface: desired_directory::INTERFACE, powers: &[] },
+            Grantable { interface: ldap::INTERFACE, has_power: no_power },
+            Grantable { interface: http::INTERFACE, has_power: http::is_power },
+            Grantable { interface: desired_directory::INTERFACE, has_power: no_power },
         ],
         known_by: Some(desired_directory::IMPORT),
         of_devices: false,
@@ -72,6 +81,7 @@ const WIT: &[(&str, &str)] = &[
     ("desired-files.wit", include_str!("../../../../../wit/desired-files.wit")),
     ("directory-types.wit", include_str!("../../../../../wit/directory-types.wit")),
     ("file-types.wit", include_str!("../../../../../wit/file-types.wit")),
+    ("http.wit", include_str!("../../../../../wit/http.wit")),
     ("ldap.wit", include_str!("../../../../../wit/ldap.wit")),
     ("log.wit", include_str!("../../../../../wit/log.wit")),
     ("policy.wit", include_str!("../../../../../wit/policy.wit")),
@@ -298,7 +308,7 @@ impl<'a> Comparison<'a> {
             if !self.imports.contains(&full) {
                 self.reasons.push(format!("its manifest wants `{name}`, and it does not import `{full}`"));
             }
-            for power in want.allow.iter().filter(|power| !grantable.powers.contains(&power.as_str())) {
+            for power in want.allow.iter().filter(|power| !(grantable.has_power)(power)) {
                 let power: String = power.chars().take(64).collect();
                 self.reasons.push(format!(
                     "its manifest wants to be allowed {power:?} of `{name}`, which has no such power"

@@ -20,7 +20,7 @@ use crate::{
     support::{BOTH, Kept, built, call, grant, load, name, run as run_files, sandbox},
 };
 
-async fn hostile(sandbox: &Sandbox) -> Plugin {
+pub async fn hostile(sandbox: &Sandbox) -> Plugin {
     static PACKAGE: OnceLock<Vec<u8>> = OnceLock::new();
     load(sandbox, PACKAGE.get_or_init(|| built("guests/hostile-directory"))).await
 }
@@ -39,6 +39,7 @@ fn reading(settings: Value, directory: &Arc<Directory>) -> (DirectorySyncCall, A
             labels: vec![("kind".to_owned(), "openldap".to_owned())],
             connector: Arc::clone(directory) as _,
         }],
+        web: Vec::new(),
         sink: Box::new(Arc::clone(&declared)),
         log: Arc::new(Kept::default()),
         progress: Arc::new(Kept::default()),

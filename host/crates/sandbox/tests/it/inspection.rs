@@ -193,18 +193,18 @@ fn all_that_the_host_lacks_is_named() {
     let resolve = contract(|name, text| match name {
         "log.wit" => text.replace("enabled: func", "flush: func(); sync-to-disk: func(); enabled: func"),
         "worlds.wit" => {
-            let http = "interface http { fetch: func(url: string) -> u32; post: func(); }";
-            format!("{} {http} ", text.replace("import stores;", "import stores; import http;"))
+            let mail = "interface mail { fetch: func(url: string) -> u32; post: func(); }";
+            format!("{} {mail} ", text.replace("import stores;", "import stores; import mail;"))
         }
         _ => text,
     });
     let items = r#"
         (import "syncline:plugin/log@0.1.0" "flush" (func $flush))
         (import "syncline:plugin/log@0.1.0" "sync-to-disk" (func $sync))
-        (import "syncline:plugin/http@0.1.0" "fetch" (func $fetch (param i32 i32) (result i32)))
-        (import "syncline:plugin/http@0.1.0" "post" (func $post))"#;
+        (import "syncline:plugin/mail@0.1.0" "fetch" (func $fetch (param i32 i32) (result i32)))
+        (import "syncline:plugin/mail@0.1.0" "post" (func $post))"#;
     let package = with_manifest(component_of(&resolve, "file-sync", &module(items, OK)), &manifest());
-    let words = ["`flush`", "`sync-to-disk`", "`syncline:plugin/http@0.1.0` (`fetch`, `post`)", "newer host"];
+    let words = ["`flush`", "`sync-to-disk`", "`syncline:plugin/mail@0.1.0` (`fetch`, `post`)", "newer host"];
     assert_eq!(check(&package, "contract", &words).kind, FailureKind::Unsupported);
 }
 

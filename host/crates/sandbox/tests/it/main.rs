@@ -12,3 +12,4 @@ mod inspection;
 mod limits;
 mod policies;
 mod support;
+mod web;
