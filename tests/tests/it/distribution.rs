@@ -192,6 +192,34 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_server_that_a_collection_is_downloaded_from_is_not_filled() {
+    let (_site, server, api) = started(2);
+    let both = api.post("/schedules", &hourly(&["patches"], &["server1", "server2"])).expect(201);
+    let other = api.post("/schedules", &hourly(&["patches"], &["server2"])).expect(201);
+    let change = ["collection", "change", "definitions", "--from-store", "server1:definitions"];
+    Commands::of(&server).says(0, &change);
+
+    let source = api.get("/distribution-servers/server1");
+    assert_eq!(source["can_schedule"], false, "{source:#}");
+    assert!(
+        source["reason"].as_str().unwrap().contains("download source of collection definitions"),
+        "{source:#}"
+    );
+    says(&api.post("/schedules", &hourly(&["patches"], &["server1"])), 409, &["server1", "download source"]);
+    let paused = eventually("the schedule to be paused", || {
+        api.get(&format!("/schedules/{}", id(&both)))["paused"].as_str().map(str::to_owned)
+    });
+    assert!(paused.contains("server1") && paused.contains("download source"), "{paused}");
+    let sync = both["sync"].as_str().unwrap();
+    let run = api.post(&format!("/syncs/{sync}/runs"), &json!({ "mode": "apply" }));
+    says(&run, 409, &["server1", "download source"]);
+    // A selection answers for each of its entries.
+    let mixed = api.post("/schedules/run", &json!({ "ids": [both["id"], other["id"]] })).expect(202);
+    assert_eq!(mixed["entries"][0]["refusal"]["status"], 409, "{mixed:#}");
+    assert_eq!(api.ended(mixed["entries"][1]["run"].as_str().unwrap())["state"], "succeeded");
+}
+
+#[test]
 fn a_server_in_use_is_not_removed_unless_that_is_said() {
     let (site, _server, api) = started(3);
     let both = api.post("/schedules", &hourly(&["patches"], &["server1", "server2"])).expect(201);

@@ -82,7 +82,7 @@ pub use devices::{
 pub use directory::{
     entries::EntryFilter,
     links::UserWrite,
-    look::{KnownEntry, KnownMember, Standing},
+    look::{DirectorySize, KnownEntry, KnownMember, Standing},
     people::{DirectoryUser, Holder, KnownPerson, Taken},
     reference_key,
     write::{DirectoryWriting, PutEntry, PutMember},

@@ -10,7 +10,7 @@ use syncline_domain::{
     },
     guard::Size,
 };
-use syncline_store::{DirectoryWriting, PutEntry, PutMember, Standing, reference_key};
+use syncline_store::{DirectorySize, DirectoryWriting, PutEntry, PutMember, Standing, reference_key};
 
 use super::sink::{Declared, Members};
 use crate::{Error, Result};
@@ -34,6 +34,8 @@ pub(crate) struct Difference {
     pub members_in: Vec<PutMember>,
     /// Group, key of the reference, and who that was.
     pub members_out: Vec<(EntryId, String, Option<EntryId>)>,
+    /// How many of `members_in` are new: the others stay, with another member or under another reference.
+    pub members_new: u64,
     /// Memberships that are under another reference and stay otherwise.
     pub members_moved: Vec<(EntryId, String)>,
     /// What lists of members come to.
@@ -80,6 +82,7 @@ impl Difference {
             before,
             gone,
             members_in: Vec::new(),
+            members_new: 0,
             members_out: Vec::new(),
             members_moved: Vec::new(),
             lists: Vec::new(),
@@ -213,6 +216,7 @@ impl Difference {
                     }
                 }
                 (true, None) => {
+                    self.members_new += 1;
                     self.members_in.push(PutMember {
                         group: group.clone(),
                         reference: reference.clone(),
@@ -236,13 +240,28 @@ impl Difference {
         self.lists.push((group.clone(), declared.list()));
     }
 
-    /// For the guard.
-    pub async fn sizes(&self, writing: &mut DirectoryWriting) -> Result<Vec<Size>> {
-        let present = writing.count_present().await?;
-        let members = writing.count_members().await?;
-        let added = self.puts.iter().filter(|(_, kind)| *kind != PutKind::Changed).count() as u64;
+    fn added(&self) -> u64 {
+        self.puts.iter().filter(|(_, kind)| *kind != PutKind::Changed).count() as u64
+    }
+
+    fn members_out(&self) -> u64 {
+        self.members_out.len() as u64 + self.with_group
+    }
+
+    /// How much is known once this is written, of a directory of which so much is known now.
+    pub fn size_after(&self, now: DirectorySize) -> DirectorySize {
+        DirectorySize {
+            present: (now.present + self.added()).saturating_sub(self.gone.len() as u64),
+            members: (now.members + self.members_new).saturating_sub(self.members_out()),
+        }
+    }
+
+    /// For the guard, of a directory of which so much is known now.
+    pub fn sizes(&self, now: DirectorySize) -> Result<Vec<Size>> {
+        let DirectorySize { present, members } = now;
+        let added = self.added();
         let deletes = self.gone.len() as u64;
-        let members_out = self.members_out.len() as u64 + self.with_group;
+        let members_out = self.members_out();
         let moved = self.members_moved.len() as u64;
         let members_in = (self.members_in.len() as u64).saturating_sub(moved);
         let size = |target: &str, of: Removals, removable: u64, changes: u64, added: u64| {

@@ -201,6 +201,10 @@ impl Lab {
         };
         import(&mut with);
         let claim = self.claim().await;
+        let mut writing = self.db.write_directory(&claim).await.unwrap();
+        let counted = writing.count_size().await.unwrap();
+        assert_eq!(writing.size().await.unwrap(), counted, "what the run before wrote down");
+        drop(writing);
         let control = Control::new(Instant::now(), Duration::from_secs(3_600));
         let imported = carry_out(&self.db, &claim, sink.take(), &with, &control).await;
         let ending = Ending::new(RunState::Succeeded);

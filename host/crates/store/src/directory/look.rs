@@ -67,6 +67,15 @@ pub struct KnownMember {
     pub member: Option<EntryId>,
 }
 
+/// How much is known of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectorySize {
+    /// Entries that are there, by the last word of the directory.
+    pub present: u64,
+    /// Memberships.
+    pub members: u64,
+}
+
 impl Db {
     /// All that is known of a sync's entries, as far as a run compares.
     pub async fn known_entries(&self, sync: &Name) -> Result<Vec<KnownEntry>> {
@@ -139,15 +148,29 @@ impl DirectoryWriting {
         rows.iter().map(|row| row.of("directory_entries", "entry").parse("entry")).collect()
     }
 
-    /// How many entries of this sync are there, by the last word of the directory.
-    pub async fn count_present(&mut self) -> Result<u64> {
-        let query = sql("SELECT COUNT(*) FROM directory_entries WHERE sync = $1 AND gone_at IS NULL");
-        self.count(query).await
+    /// How much is known of this sync's directory, as the last run left it written down.
+    pub async fn size(&mut self) -> Result<DirectorySize> {
+        let query =
+            sql("SELECT sync, present, members FROM directory_imports WHERE sync = $1").bind(&self.sync);
+        if let Some(row) = query.row(&mut self.tx).await? {
+            let row = row.of("directory_imports", "sync");
+            if let (Some(present), Some(members)) =
+                (row.unsigned_opt("present")?, row.unsigned_opt("members")?)
+            {
+                return Ok(DirectorySize { present, members });
+            }
+        }
+        self.count_size().await
     }
 
-    /// How many memberships there are.
-    pub async fn count_members(&mut self) -> Result<u64> {
-        self.count(sql("SELECT COUNT(*) FROM directory_memberships WHERE sync = $1")).await
+    /// The same, counted.
+    pub async fn count_size(&mut self) -> Result<DirectorySize> {
+        // Not as those that are not gone: that would read each of them.
+        let query = sql("SELECT (SELECT COUNT(*) FROM directory_entries WHERE sync = $1)
+            - (SELECT COUNT(*) FROM directory_entries WHERE sync = $1 AND gone_at IS NOT NULL)");
+        let present = self.count(query).await?;
+        let members = self.count(sql("SELECT COUNT(*) FROM directory_memberships WHERE sync = $1")).await?;
+        Ok(DirectorySize { present, members })
     }
 
     /// How many memberships nobody is found for.

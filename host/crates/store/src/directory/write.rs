@@ -15,7 +15,7 @@ use syncline_domain::{
     ids::{DeviceId, DirectoryEntryId},
 };
 
-use super::{BATCH, entries::each, key_of, reference_key};
+use super::{BATCH, entries::each, key_of, look::DirectorySize, reference_key};
 use crate::{
     Claim,
     db::{Db, Tx},
@@ -368,6 +368,13 @@ impl DirectoryWriting {
             ON CONFLICT (sync) DO UPDATE SET spec = excluded.spec");
         query.bind(&self.sync).bind_json(spec).execute(&mut self.tx).await?;
         Ok(true)
+    }
+
+    /// Writes down how much is known from now on, for [`DirectoryWriting::size`].
+    pub async fn set_size(&mut self, size: DirectorySize) -> Result<()> {
+        let query = sql("UPDATE directory_imports SET present = $2, members = $3 WHERE sync = $1");
+        let query = query.bind(&self.sync).bind_u64(size.present).bind_u64(size.members);
+        query.execute(&mut self.tx).await.map(drop)
     }
 
     /// Makes all of it permanent, with the cursor that stands for it; `None` leaves the one that is there, `Some(None)` throws
